@@ -1,0 +1,1 @@
+"""Loans against monitored goods: a pure decision core and its records."""

@@ -1,0 +1,1 @@
+"""The one app: composes the routes of ledger and finance and serves them."""

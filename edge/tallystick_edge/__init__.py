@@ -1,0 +1,1 @@
+"""The gateway: takes readings from links, keeps them in its log, acknowledges, syncs."""

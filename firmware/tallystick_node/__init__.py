@@ -1,0 +1,1 @@
+"""The sensor node: measures, signs, stores and forwards."""

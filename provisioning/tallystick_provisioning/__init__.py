@@ -1,0 +1,1 @@
+"""How nodes and keys get their identities."""

@@ -1,0 +1,1 @@
+"""The root command: names its subcommands by string, imports them when they are used."""
