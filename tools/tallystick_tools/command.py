@@ -1,1 +1,133 @@
-"""The root command: names its subcommands by string, imports them when they are used."""
+"""The root command: names every subcommand by string and imports it only when it is used.
+
+A gateway therefore runs without the cloud's packages, and `pip install .` without extras verifies bundles.
+Exit codes: 0 done, 1 refused or not verified, 2 could not run or wrong usage.
+"""
+
+import sys
+
+from cyclopts import App
+
+HELP = """Sensor readings that a bank can lend against, checked back to the sensor's own signature.
+
+Start with `tools/demo`, or read docs/quickstart.md.
+"""
+
+Commands = dict[str, tuple[str, str]]  # command -> ("module:function", one line of help)
+
+# group -> (help, commands). The extra that a group needs stands in EXTRAS.
+GROUPS: dict[str, tuple[str, Commands]] = {
+    "node": (
+        "Sensor nodes: give them identities, or run one on this machine.",
+        {
+            "enrol": ("tallystick_provisioning.node_commands:enrol", "Give a connected node its identity over the cable."),
+            "simulate": ("tallystick_tools.simulate:simulate", "Run a real MicroPython node on a pty of this machine."),
+        },
+    ),
+    "gateway": (
+        "The gateway: takes readings in, keeps them, syncs them.",
+        {
+            "enrol": ("tallystick_edge.commands:enrol", "Make a gateway's key and token and enrol it."),
+            "run": ("tallystick_edge.commands:run", "Run the gateway."),
+            "status": ("tallystick_edge.commands:status", "Show what the gateway holds and what the ledger confirmed."),
+        },
+    ),
+    "cloud": (
+        "The ledger and what stands on it.",
+        {
+            "init": ("tallystick_web.commands:init", "Make a ledger's key, API token and cloud.toml."),
+            "serve": ("tallystick_web.commands:serve", "Serve ledger, evidence and loans over HTTP."),
+            "status": ("tallystick_web.commands:status", "List nodes, loans and the last proof."),
+            "fsck": ("tallystick_web.commands:fsck", "Derive everything in the database anew and compare."),
+        },
+    ),
+    "witness": (
+        "A C2SP witness: cosigns a log only when it grew honestly.",
+        {
+            "init": ("tallystick_tools.witness_commands:init", "Make a witness key and configuration."),
+            "serve": ("tallystick_tools.witness_commands:serve", "Serve a witness (C2SP tlog-witness)."),
+        },
+    ),
+    "trust": (
+        "Authorities, identities and signed statements.",
+        {
+            "init": ("tallystick_provisioning.trust_commands:init", "Make the authorities and trust.toml."),
+            "enrol": ("tallystick_provisioning.trust_commands:enrol", "Enrol an organisation, installer or decision key."),
+            "sign": ("tallystick_provisioning.trust_commands:sign", "Sign a statement written as TOML, and post it."),
+        },
+    ),
+    "bench": (
+        "Measure, as CPU-seconds and as ratios against a named peer in the same run.",
+        {"chain": ("tallystick_tools.bench:chain", "Readings per CPU-second for each step of the chain.")},
+    ),
+}
+
+# (group, subgroup) -> (help, commands)
+SUBGROUPS: dict[tuple[str, str], tuple[str, Commands]] = {
+    ("gateway", "config"): ("The gateway's configuration file.", {"check": ("tallystick_edge.commands:config_check", "Check a gateway.toml; name every wrong key.")}),
+    ("cloud", "export"): (
+        "Raw data out of the ledger.",
+        {"readings": ("tallystick_web.commands:export_readings", "Write every reading once, as a CBOR sequence.")},
+    ),
+    ("cloud", "evidence"): (
+        "Fetch bundles that `tallystick verify` checks offline.",
+        {
+            "reading": ("tallystick_web.commands:evidence_reading", "Fetch the bundle that proves one reading."),
+            "window": ("tallystick_web.commands:evidence_window", "Fetch the bundle that proves a window of readings."),
+            "decision": ("tallystick_web.commands:evidence_decision", "Fetch the bundle from which a decision is recomputed."),
+        },
+    ),
+}
+
+COMMANDS: Commands = {
+    "verify": ("tallystick_tools.verify:verify", "Check a bundle offline, back to the sensor's signature."),
+    "demo": ("tallystick_tools.demo:demo", "Run the whole chain on this machine."),
+}
+
+# top-level module of a missing package -> the extra that brings it
+EXTRAS = {
+    "apsw": "edge",
+    "cbor2": "edge",
+    "prometheus_client": "edge",
+    "serial": "provisioning",
+    "httpx": "provisioning",
+    "litestar": "cloud",
+    "msgspec": "cloud",
+    "uvicorn": "cloud",
+    "standardwebhooks": "cloud",
+    "zstandard": "edge",
+}
+
+
+def build() -> App:
+    """The whole command tree; nothing below it is imported yet."""
+    root = App(name="tallystick", help=HELP)
+    for name, (target, text) in COMMANDS.items():
+        root.command(target, name=name, help=text)
+    groups: dict[str, App] = {}
+    for name, (text, commands) in GROUPS.items():
+        groups[name] = _group(root, name, text, commands)
+    for (parent, name), (text, commands) in SUBGROUPS.items():
+        _group(groups[parent], name, text, commands)
+    return root
+
+
+def _group(parent: App, name: str, text: str, commands: Commands) -> App:
+    app = App(name=name, help=text)
+    for command, (target, line) in commands.items():
+        app.command(target, name=command, help=line)
+    parent.command(app)
+    return app
+
+
+def main() -> None:
+    """Entry point. A package that is not installed is named together with the extra that brings it."""
+    try:
+        build()()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRAS:
+            raise
+        extra = EXTRAS[missing]
+        print(f"this command needs the package {missing}: pip install 'tallystick[{extra}]'", file=sys.stderr)
+        sys.exit(2)
