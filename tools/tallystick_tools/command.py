@@ -20,7 +20,10 @@ GROUPS: dict[str, tuple[str, Commands]] = {
     "node": (
         "Sensor nodes: give them identities, or run one on this machine.",
         {
-            "enrol": ("tallystick_provisioning.node_commands:enrol", "Give a connected node its identity over the cable."),
+            "enrol": (
+                "tallystick_provisioning.node_commands:enrol",
+                "Give a connected node its identity over the cable.",
+            ),
             "simulate": ("tallystick_tools.simulate:simulate", "Run a real MicroPython node on a pty of this machine."),
         },
     ),
@@ -52,7 +55,10 @@ GROUPS: dict[str, tuple[str, Commands]] = {
         "Authorities, identities and signed statements.",
         {
             "init": ("tallystick_provisioning.trust_commands:init", "Make the authorities and trust.toml."),
-            "enrol": ("tallystick_provisioning.trust_commands:enrol", "Enrol an organisation, installer or decision key."),
+            "enrol": (
+                "tallystick_provisioning.trust_commands:enrol",
+                "Enrol an organisation, installer or decision key.",
+            ),
             "sign": ("tallystick_provisioning.trust_commands:sign", "Sign a statement written as TOML, and post it."),
         },
     ),
@@ -64,7 +70,10 @@ GROUPS: dict[str, tuple[str, Commands]] = {
 
 # (group, subgroup) -> (help, commands)
 SUBGROUPS: dict[tuple[str, str], tuple[str, Commands]] = {
-    ("gateway", "config"): ("The gateway's configuration file.", {"check": ("tallystick_edge.commands:config_check", "Check a gateway.toml; name every wrong key.")}),
+    ("gateway", "config"): (
+        "The gateway's configuration file.",
+        {"check": ("tallystick_edge.commands:config_check", "Check a gateway.toml; name every wrong key.")},
+    ),
     ("cloud", "export"): (
         "Raw data out of the ledger.",
         {"readings": ("tallystick_web.commands:export_readings", "Write every reading once, as a CBOR sequence.")},
@@ -74,7 +83,10 @@ SUBGROUPS: dict[tuple[str, str], tuple[str, Commands]] = {
         {
             "reading": ("tallystick_web.commands:evidence_reading", "Fetch the bundle that proves one reading."),
             "window": ("tallystick_web.commands:evidence_window", "Fetch the bundle that proves a window of readings."),
-            "decision": ("tallystick_web.commands:evidence_decision", "Fetch the bundle from which a decision is recomputed."),
+            "decision": (
+                "tallystick_web.commands:evidence_decision",
+                "Fetch the bundle from which a decision is recomputed.",
+            ),
         },
     ),
 }
