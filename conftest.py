@@ -1,0 +1,21 @@
+"""Every test run: skips only from tests/skips.toml."""
+
+import tomllib
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+SKIPS = tomllib.loads((Path(__file__).parent / "tests/skips.toml").read_text("utf-8"))["skip"]
+ALLOWED = tuple(entry["test"] for entry in SKIPS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and not item.nodeid.startswith(ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped, but tests/skips.toml does not list it: {report.longrepr}"
+    return report

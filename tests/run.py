@@ -1,0 +1,150 @@
+"""What `tools/test` runs: style and types, every test, and on request the sabotage patches.
+
+Each stage yields (passed, failed, skipped); the last line printed is their sum, `N passed, N failed, N skipped`.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SABOTAGE = ROOT / "tests" / "sabotage"
+SOURCE_FOLDERS = ("firmware", "cloud-sync", "provisioning", "edge", "tools")
+SABOTAGE_TIMEOUT_S = 300  # a named test that hangs under its patch counts as "did not go red"
+
+Counts = tuple[int, int, int]
+
+
+def run(*command: str) -> bool:
+    print(f"\n== {' '.join(command)}", flush=True)
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def single(*command: str) -> Counts:
+    """One command that counts as one test."""
+    return (1, 0, 0) if run(*command) else (0, 1, 0)
+
+
+def pytest(*arguments: str) -> Counts:
+    """One pytest run, counted from its own JUnit report; a run that died counts as one failure."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        ended_well = run(sys.executable, "-m", "pytest", f"--junitxml={report}", *arguments)
+        if not report.exists():
+            return 0, 1, 0
+        passed, failed, skipped = counts(report)
+    if not ended_well and not failed:
+        failed = 1
+    return passed, failed, skipped
+
+
+def counts(report: Path) -> Counts:
+    # Our own file, written a moment ago by pytest.
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    total, failures, errors, skipped = (
+        sum(int(suite.get(name, "0")) for suite in suites) for name in ("tests", "failures", "errors", "skipped")
+    )
+    return total - failures - errors - skipped, failures + errors, skipped
+
+
+def everything(full: bool) -> list[Callable[[], Counts]]:
+    storms = () if full else ("not full",)
+    # Tests that start whole chains want both cores: they run alone afterwards.
+    return [
+        partial(single, sys.executable, "-m", "ruff", "check", "."),
+        partial(single, sys.executable, "-m", "mypy"),
+        partial(pytest, "-n", "2", "--dist", "loadscope", "-m", " and ".join(["not alone", *storms])),
+        partial(pytest, "-m", " and ".join(["alone", *storms])),
+    ]
+
+
+def patches() -> list[Path]:
+    return sorted(SABOTAGE.glob("*.patch"))
+
+
+def header(patch: Path, name: str) -> str:
+    """The value of a `Name: value` line at the head of a patch."""
+    for line in patch.read_text("utf-8").splitlines():
+        if line.startswith(f"{name}: "):
+            return line.partition(": ")[2].strip()
+    raise SystemExit(f"{patch.name}: no line `{name}: ...` at its head")
+
+
+def copy_tree(destination: Path) -> None:
+    """What git tracks, as it stands in the working tree."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.split(b"\0")
+    for name in filter(None, names):
+        source, target = ROOT / name.decode(), destination / name.decode()
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+
+
+def sabotage(patch: Path) -> Counts:
+    """Break one promise in a copy and demand that the test named in the patch goes red (pytest exit 1)."""
+    test = header(patch, "Test")
+    print(f"\n== sabotage {patch.name}: {header(patch, 'Promise')}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        copy_tree(copy)
+        if subprocess.run(["git", "apply", "--whitespace=nowarn", str(patch)], cwd=copy, check=False).returncode:
+            print(f"{patch.name} does not apply any more", flush=True)
+            return 0, 1, 0
+        code, seconds = run_in_copy(copy, test)
+    red = code == 1
+    print(f"{'red, as it must be' if red else f'NOT RED (pytest exit {code})'} in {seconds:.0f} s: {test}", flush=True)
+    return (1, 0, 0) if red else (0, 1, 0)
+
+
+def run_in_copy(copy: Path, test: str) -> tuple[int, float]:
+    # PYTHONPATH stands before the editable install, so the copy's code is the code under test, in subprocesses too.
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(copy / name) for name in SOURCE_FOLDERS),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
+    start = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environment, check=False, capture_output=True, timeout=SABOTAGE_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return -1, time.monotonic() - start
+    if done.returncode != 1:
+        sys.stdout.write(done.stdout.decode(errors="replace")[-3000:])
+    return done.returncode, time.monotonic() - start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools/test",
+        description="Sets itself up and runs every test. The last line is `N passed, N failed, N skipped`.",
+        epilog="examples: tools/test | tools/test --full | tools/test --sabotage ack | tools/test -- -k merkle",
+    )
+    parser.add_argument("--full", action="store_true", help="with the slow storms")
+    parser.add_argument("--sabotage", nargs="?", const="", metavar="NAME", help="only the patches (named like NAME)")
+    parser.add_argument("pytest", nargs="*", help="arguments for one pytest run instead of everything")
+    chosen = parser.parse_args()
+    stages: list[Callable[[], Counts]]
+    if chosen.sabotage is not None:
+        stages = [partial(sabotage, patch) for patch in patches() if chosen.sabotage in patch.name]
+    elif chosen.pytest:
+        stages = [partial(pytest, *chosen.pytest)]
+    else:
+        stages = everything(chosen.full)
+    totals = [stage() for stage in stages]
+    passed, failed, skipped = (sum(column) for column in zip(*totals, strict=True)) if totals else (0, 1, 0)
+    print(f"\n{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
