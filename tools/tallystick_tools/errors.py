@@ -1,0 +1,28 @@
+"""Errors of the tools.
+
+ToolError
+├── DemoError       a part of the demo did not do what the story needs
+├── NodeError       the unix node could not be started (the missing program is named)
+├── WitnessError    configuration or state of the witness
+└── ConformError    a suite could not run at all
+"""
+
+
+class ToolError(Exception):
+    """Base of all errors that the tools raise."""
+
+
+class DemoError(ToolError):
+    """A part of the demo did not start, or the story did not come true; the message says which."""
+
+
+class NodeError(ToolError):
+    """The unix node could not be started."""
+
+
+class WitnessError(ToolError):
+    """The witness's configuration or state is unusable."""
+
+
+class ConformError(ToolError):
+    """A conformance suite could not run at all."""
