@@ -26,7 +26,8 @@ def command(*arguments: str | Path, log: Path) -> str:
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ tallystick {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
     if done.returncode:
-        raise DemoError(f"tallystick {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        words = " ".join(map(str, arguments))
+        raise DemoError(f"tallystick {words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

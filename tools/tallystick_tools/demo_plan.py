@@ -33,7 +33,7 @@ class Plan:
 
 def plan(seed: int, calm: bool) -> Plan:
     """The same seed gives the same plan; another seed other times and amounts."""
-    chance = random.Random(seed)  # noqa: S311: a story, not a secret
+    chance = random.Random(seed)  # noqa: S311 - a story, not a secret
     excursion_at_s = chance.uniform(12.0, 18.0)
     excursion_for_s = chance.uniform(12.0, 15.0)
     value_minor = chance.randrange(900_000_00, 1_400_000_00, 100_00)
