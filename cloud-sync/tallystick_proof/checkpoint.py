@@ -46,7 +46,7 @@ def parse(text: str) -> Checkpoint:
     if len(lines) < 4 or lines[-1]:
         raise CheckpointError("a checkpoint is an origin, a size and a root, each with a newline")
     origin, digits, root, *extensions = lines[:-1]
-    size = _decimal("size", digits, MAX_TREE_SIZE)
+    size = decimal("size", digits, MAX_TREE_SIZE)
     try:
         return Checkpoint(origin, size, note.decode_base64(root), tuple(extensions))
     except NoteError as error:
@@ -84,7 +84,7 @@ def parse_gateway_origin(origin: str) -> tuple[str, bytes, int]:
     match = note.GATEWAY_ORIGIN.fullmatch(origin)
     if not match:
         raise CheckpointError("not of the form <ledger origin>/gateway/<thumbprint>/<epoch>")
-    epoch = _decimal("epoch", match["epoch"], MAX_EPOCH)
+    epoch = decimal("epoch", match["epoch"], MAX_EPOCH)
     check_ledger_origin(match["ledger"])
     return match["ledger"], bytes.fromhex(match["thumbprint"]), epoch
 
@@ -105,7 +105,7 @@ def _check_origin(origin: str) -> None:
         raise CheckpointError(f"origin: {error}") from None
 
 
-def _decimal(field: str, digits: str, highest: int) -> int:
+def decimal(field: str, digits: str, highest: int) -> int:
     """An ASCII decimal without leading zeros; the length is checked before the conversion."""
     if not digits.isascii() or not digits.isdecimal() or len(digits) > len(str(highest)):
         raise CheckpointError(f"{field} must be a decimal number of at most {highest}")
