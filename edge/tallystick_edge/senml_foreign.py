@@ -95,7 +95,7 @@ def _is_number(value: object) -> bool:
 
 def _check_version(base: Record, record: Record) -> None:
     """All records of a pack have one version; a higher one than ours may hold what must be understood."""
-    version: int = record.get("bver", base.get("bver", VERSION))
+    version = record["bver"] if "bver" in record else base.get("bver", VERSION)
     if version > VERSION or version != base.setdefault("bver", version):
         raise SenmlError(f"the version must be the same throughout, and at most {VERSION}")
 

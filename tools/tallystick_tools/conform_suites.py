@@ -1,7 +1,7 @@
 """The conformance suites on CPython. Each suite imports what it needs when it is chosen."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -97,7 +97,7 @@ def _foreign_sign1(data: bytes) -> tuple[bytes, bytes, bytes]:
     if not all(isinstance(part, bytes) for part in (protected, payload, signature)):
         raise CoseError("protected, payload and signature must be byte strings")
     header = _load_foreign(protected) if protected else {}
-    if not isinstance(header, dict) or not isinstance(unprotected, dict):
+    if not isinstance(header, Mapping) or not isinstance(unprotected, Mapping):  # cbor2 freezes maps inside tags
         raise CoseError("the headers must be maps")
     if set(header) & set(unprotected) or _LABEL_CRIT in header or _LABEL_CRIT in unprotected:
         raise CoseError("a label stands in both headers, or something critical is unknown")
