@@ -1,0 +1,354 @@
+"""Statements: everything signed that is no reading and no checkpoint. COSE_Sign1 with exactly three protected labels:
+1 algorithm, 4 kid, 16 typ "application/vnd.tallystick.<kind>+cbor"; the body is a map whose fields TABLE lists.
+
+Parsing checks form and fields; `verify` checks one signature. Whether the signer was allowed to is enrolment's matter.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tallystick_proof import keys
+from tallystick_proof.entry import MAX_MS
+from tallystick_proof.errors import StatementError
+from tallystick_proof.keys import Signer
+from tallystick_wire import cbor, cose, reading
+from tallystick_wire.errors import WireError
+
+MAX_STATEMENT_BYTES = 16 * 1024  # a facility or decision of some dozen nodes is 2-4 KiB; four fit a ledger entry
+MAX_TEXT_CHARACTERS = 128  # names, places, lots, origins: one line on a screen
+MAX_CURRENCY_CHARACTERS = 3  # ISO 4217
+MAX_NODES = 64  # nodes of one association: a cold room has a handful, and a decision must name each in 16 KiB
+MAX_FIRMWARE_HASH_BYTES = 32  # a node reports 8 bytes of it, a manufacturer's SHA-256 has 32
+MAX_MINOR_UNITS = 2**63 - 1  # money fits a signed 64-bit column
+MAX_DECISION_NUMBER = 2**32 - 1
+MAX_CHANNELS = 16  # names of one or two letters that one node measures
+
+_TYP_PREFIX, _TYP_SUFFIX = "application/vnd.tallystick.", "+cbor"
+_LABELS = [cose.LABEL_ALG, cose.LABEL_KID, cose.LABEL_TYP]
+
+# Says what a value must be when it is not that, and None when it is.
+Check = Callable[[object], str | None]
+Schema = Mapping[str, Check]
+
+
+def _exactly(size: int) -> Check:
+    return lambda value: None if isinstance(value, bytes) and len(value) == size else f"must be {size} bytes"
+
+
+def _bytes(most: int) -> Check:
+    wrong = f"must be 1 to {most} bytes"
+    return lambda value: None if isinstance(value, bytes) and 0 < len(value) <= most else wrong
+
+
+def _text(most: int, least: int = 1) -> Check:
+    wrong = f"must be {least} to {most} printable characters"
+
+    def check(value: object) -> str | None:
+        return None if isinstance(value, str) and least <= len(value) <= most and value.isprintable() else wrong
+
+    return check
+
+
+def _integer(most: int, least: int = 0) -> Check:
+    wrong = f"must be an integer from {least} to {most}"
+
+    def check(value: object) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if good else wrong
+
+    return check
+
+
+def _word(*words: str) -> Check:
+    return lambda value: None if isinstance(value, str) and value in words else f"must be one of {', '.join(words)}"
+
+
+def _or_null(check: Check) -> Check:
+    def nullable(value: object) -> str | None:
+        wrong = None if value is None else check(value)
+        return wrong and f"{wrong}, or null"
+
+    return nullable
+
+
+def _map(value: object) -> str | None:
+    return None if isinstance(value, cbor.Map) else "must be a map"
+
+
+def _list(value: object) -> str | None:
+    return None if isinstance(value, list) else "must be an array"
+
+
+def _tuple(*checks: Check) -> Check:
+    """An array with one check for each place."""
+
+    def check(value: object) -> str | None:
+        if not isinstance(value, list) or len(value) != len(checks):
+            return f"must be an array of {len(checks)}"
+        return next((wrong for item, one in zip(value, checks, strict=True) if (wrong := one(item))), None)
+
+    return check
+
+
+def _different(item: Check, most: int) -> Check:
+    """An array of 1 to `most` items, none of them twice."""
+
+    def check(value: object) -> str | None:
+        if not isinstance(value, list) or not 0 < len(value) <= most:
+            return f"must be an array of 1 to {most}"
+        wrong = next((wrong for one in value if (wrong := item(one))), None)
+        return wrong or ("must not hold an item twice" if len(set(value)) != len(value) else None)
+
+    return check
+
+
+def _channels(value: object) -> str | None:
+    """{"t": [full name, unit or null], ...}: what the letters of this node's packs mean."""
+    if not isinstance(value, cbor.Map) or not 0 < len(value) <= MAX_CHANNELS:
+        return f"must be a map of 1 to {MAX_CHANNELS}"
+    name, meaning = _text(2), _tuple(_text(MAX_TEXT_CHARACTERS), _or_null(_text(MAX_TEXT_CHARACTERS)))
+    return next((wrong for key, item in value.pairs if (wrong := name(key) or meaning(item))), None)
+
+
+def _fields(schema: Schema) -> Check:
+    """A map with exactly these fields."""
+
+    def check(value: object) -> str | None:
+        return _wrong_field(schema, frozenset(), value) if isinstance(value, cbor.Map) else "must be a map"
+
+    return check
+
+
+_HASH = _exactly(keys.THUMBPRINT_BYTES)
+_MS = _integer(MAX_MS)
+_TEXT = _text(MAX_TEXT_CHARACTERS)
+_MONEY = _integer(MAX_MINOR_UNITS)
+_CURRENCY = _text(MAX_CURRENCY_CHARACTERS, MAX_CURRENCY_CHARACTERS)
+_KIND = _word(*keys.ENROLLED_KINDS)
+_INSTRUMENT = _fields(
+    {
+        "model": _TEXT,
+        "serial": _TEXT,
+        "calibration": _or_null(_HASH),
+        "due_ms": _or_null(_MS),
+        "firmware": _or_null(_bytes(MAX_FIRMWARE_HASH_BYTES)),
+        "channels": _channels,
+    }
+)
+# What every statement has: for which ledger, a name that makes it unique, until when it may be logged.
+_COMMON: Schema = {"aud": _TEXT, "jti": _exactly(16), "exp": _or_null(_MS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields of one kind beside the common ones; `optional` ones may be missing. Roles: keys.MAY_SIGN."""
+
+    fields: Schema
+    optional: frozenset[str] = frozenset()
+
+
+# The one table of statement bodies.
+TABLE: dict[str, Form] = {
+    keys.ENROL_REQUEST: Form(
+        {"key": _exactly(keys.PUBLIC_KEY_BYTES), "kind": _KIND, "nonce": _exactly(16), "token_hash": _HASH},
+        # A gateway's request binds its bearer token; a node writes no such field.
+        optional=frozenset({"token_hash"}),
+    ),
+    keys.ENROLMENT: Form(
+        {
+            "request": _bytes(MAX_STATEMENT_BYTES),
+            "kind": _KIND,
+            "key": _exactly(keys.PUBLIC_KEY_BYTES),
+            "not_before": _or_null(_MS),
+            "not_after": _or_null(_MS),
+            "commitment": _or_null(_HASH),
+            "instrument": _or_null(_INSTRUMENT),
+            "token_hash": _or_null(_HASH),
+        }
+    ),
+    keys.REVOCATION: Form({"thumbprint": _HASH, "reason": _word("retired", "compromised")}),
+    keys.ASSOCIATION: Form({"place": _TEXT, "lot": _TEXT, "nodes": _different(_HASH, MAX_NODES), "since_ms": _MS}),
+    keys.FACILITY: Form(
+        {
+            "lender": _HASH,
+            "borrower": _HASH,
+            "decision_key": _HASH,
+            "currency": _CURRENCY,
+            "limit_minor": _MONEY,
+            "rules": _map,
+        }
+    ),
+    keys.PLEDGE: Form(
+        {
+            "facility": _HASH,
+            "association": _HASH,
+            "lot": _TEXT,
+            "value_minor": _MONEY,
+            "principal_minor": _MONEY,
+            "currency": _CURRENCY,
+        }
+    ),
+    keys.DECISION: Form(
+        {
+            "subject": _HASH,
+            "n": _integer(MAX_DECISION_NUMBER),
+            "previous": _or_null(_HASH),
+            "state_before": _HASH,
+            "event": _map,
+            "rules": _HASH,
+            "as_of": _tuple(_MS, _MS),
+            "effects": _list,
+            "state_after": _HASH,
+        }
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement whose form is right. `data` is bare; `identity` is its SHA-256."""
+
+    kind: str
+    kid: bytes
+    body: dict[str, Any]
+    data: bytes
+    identity: bytes
+    to_be_signed: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedStatement:
+    """A statement that a key may sign: its fields are checked when it is made."""
+
+    kind: str
+    kid: bytes
+    body: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        check_body(self.kind, cbor.Map(list(self.body.items())))
+
+    @property
+    def protected(self) -> bytes:
+        labels = [(cose.LABEL_ALG, cose.ALG_EDDSA), (cose.LABEL_KID, self.kid), (cose.LABEL_TYP, typ(self.kind))]
+        return cbor.encode(cbor.Map(labels))
+
+    @property
+    def payload(self) -> bytes:
+        return cbor.encode(cbor.Map(list(self.body.items())))
+
+    @property
+    def to_be_signed(self) -> bytes:
+        return cose.sig_structure(self.protected, self.payload)
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedReading:
+    """The bytes that reading.build hands to its signer, held to be those of a reading."""
+
+    to_be_signed: bytes
+
+    def __post_init__(self) -> None:
+        try:
+            _, protected, _, payload = cbor.decode(self.to_be_signed)
+            reading.parse(cose.assemble(protected, payload, bytes(cose.SIGNATURE_BYTES)))
+            genuine = cose.sig_structure(protected, payload) == self.to_be_signed
+        except (WireError, ValueError, TypeError):
+            genuine = False
+        if not genuine:
+            raise StatementError("not the signed bytes of a reading")
+
+    @property
+    def kind(self) -> str:
+        return keys.READING
+
+
+def typ(kind: str) -> str:
+    """The media type that stands in label 16."""
+    return f"{_TYP_PREFIX}{kind}{_TYP_SUFFIX}"
+
+
+def build(signer: Signer, kind: str, body: Mapping[str, Any]) -> bytes:
+    """A signed statement; StatementError names a wrong field, KeyFormatError a wrong role."""
+    unsigned = UnsignedStatement(kind, signer.kid, body)
+    data = cose.assemble(unsigned.protected, unsigned.payload, signer.sign(unsigned))
+    if len(data) > MAX_STATEMENT_BYTES:
+        raise StatementError(f"a statement is at most {MAX_STATEMENT_BYTES} bytes")
+    return data
+
+
+def build_reading(signer: Signer, chain: reading.Chain, payload: bytes) -> bytes:
+    """A reading signed on a host: for simulated nodes. Real ones sign for themselves."""
+    return reading.build(signer.kid, chain, payload, lambda message: signer.sign(UnsignedReading(message)))
+
+
+def parse(data: bytes) -> Statement:
+    """The statement in `data`, its form and every field checked; StatementError names what is wrong."""
+    if len(data) > MAX_STATEMENT_BYTES:
+        raise StatementError(f"a statement is at most {MAX_STATEMENT_BYTES} bytes")
+    try:
+        parts = cose.split(data)
+        body = cbor.decode(parts.payload)
+    except WireError as error:
+        raise StatementError(f"statement: {error}") from None
+    kind, kid = _header(parts.protected_map)
+    check_body(kind, body)
+    bare = parts.bare
+    identity = hashlib.sha256(bare).digest()
+    return Statement(kind, kid, dict(body.pairs), bare, identity, parts.to_be_signed, parts.signature)
+
+
+def verify(statement: Statement, public_key: bytes) -> None:
+    """StatementError unless this key signed it. The caller knows that the key's role may: see keys.MAY_SIGN."""
+    if keys.kid(public_key) != statement.kid:
+        raise StatementError(f"the {statement.kind} names another key")
+    if not keys.verify_signature(public_key, statement.to_be_signed, statement.signature):
+        raise StatementError(f"the signature of the {statement.kind} does not hold")
+
+
+def check_role(statement: Statement, role: str) -> None:
+    """StatementError unless a key of this role may sign this kind."""
+    if statement.kind not in keys.MAY_SIGN.get(role, ()):
+        raise StatementError(f"a {role} key may not sign a {statement.kind}")
+
+
+def check_body(kind: str, body: object) -> None:
+    """StatementError names the first field that is unknown, missing or wrong."""
+    form = TABLE.get(kind)
+    if form is None:
+        raise StatementError(f"unknown kind {kind!r}")
+    if not isinstance(body, cbor.Map):
+        raise StatementError(f"the body of a {kind} must be a map")
+    wrong = _wrong_field({**_COMMON, **form.fields}, form.optional, body)
+    if wrong:
+        raise StatementError(f"{kind}: {wrong}")
+
+
+def _header(protected: cbor.Map) -> tuple[str, bytes]:
+    if [label for label, _ in protected.pairs] != _LABELS:
+        raise StatementError("the protected labels must be exactly 1, 4 and 16")
+    if protected[cose.LABEL_ALG] not in (cose.ALG_EDDSA, cose.ALG_ED25519):
+        raise StatementError(f"the algorithm must be {cose.ALG_EDDSA} or {cose.ALG_ED25519}")
+    kid, media_type = protected[cose.LABEL_KID], protected[cose.LABEL_TYP]
+    if not isinstance(kid, bytes) or len(kid) != keys.KID_BYTES:
+        raise StatementError(f"kid must be {keys.KID_BYTES} bytes")
+    if not isinstance(media_type, str):
+        raise StatementError("typ must be text")
+    kind = media_type.removeprefix(_TYP_PREFIX).removesuffix(_TYP_SUFFIX)
+    if kind not in TABLE or typ(kind) != media_type:
+        raise StatementError(f"unknown typ {media_type[:MAX_TEXT_CHARACTERS]!r}")
+    return kind, kid
+
+
+def _wrong_field(schema: Schema, optional: frozenset[str], body: cbor.Map) -> str | None:
+    for name, value in body.pairs:
+        check = schema.get(name) if isinstance(name, str) else None
+        if check is None:
+            return f"unknown field {str(name)[:MAX_TEXT_CHARACTERS]!r}"
+        wrong = check(value)
+        if wrong:
+            return f"{name} {wrong}"
+    missing = [name for name in schema if name not in optional and name not in body]
+    return f"{missing[0]} is missing" if missing else None
