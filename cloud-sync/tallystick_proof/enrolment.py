@@ -9,16 +9,18 @@ from dataclasses import dataclass, replace
 
 from tallystick_proof import keys, statement
 from tallystick_proof.errors import EnrolmentError, KeyFormatError, StatementError
+from tallystick_proof.merkle import MAX_TREE_SIZE
 from tallystick_proof.statement import Statement
 from tallystick_proof.trust import Authority, Trust
 from tallystick_wire.cbor import Map
 
 COMPROMISED = "compromised"
+NOT_LOGGED = MAX_TREE_SIZE  # an index behind every other: nothing comes after an enrolment that no log holds
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledKey:
-    """One enrolled key. Indexes are those of the ledger, None while (or as long as) there is none."""
+    """One enrolled key. Indexes are those of the ledger; check_enrolment knows none and leaves NOT_LOGGED."""
 
     thumbprint: bytes
     public_key: bytes
@@ -29,7 +31,7 @@ class EnrolledKey:
     not_before_ms: int | None
     not_after_ms: int | None
     statement: Statement
-    enrolled_index: int | None = None
+    enrolled_index: int = NOT_LOGGED
     revoked_index: int | None = None
     revoked_reason: str | None = None
 
@@ -39,9 +41,7 @@ class EnrolledKey:
 
     def active_at(self, index: int) -> bool:
         """Whether something logged at this ledger index may be signed by this key."""
-        if self.enrolled_index is None or index <= self.enrolled_index:
-            return False
-        return self.revoked_index is None or index < self.revoked_index
+        return self.enrolled_index < index and (self.revoked_index is None or index < self.revoked_index)
 
 
 class Directory:
@@ -61,7 +61,7 @@ class Directory:
         if ledger_index <= self.last_index:
             raise EnrolmentError(f"ledger index {ledger_index} does not follow {self.last_index}")
         key = self.check(signed, logged_ms)
-        if signed.kind == keys.ENROLMENT and key.enrolled_index is None:
+        if key.thumbprint not in self._keys:
             key = replace(key, enrolled_index=ledger_index)
             self._thumbprints[key.kid] = key.thumbprint
         elif signed.kind == keys.REVOCATION:
