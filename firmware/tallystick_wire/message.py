@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 MAC_BYTES = 16
 LINK_KEY_BYTES = 32
-PUBLIC_KEY_BYTES = 32
 NONCE_BYTES = 16
 JTI_BYTES = 16
 FIRMWARE_HASH_BYTES = 8
@@ -156,7 +155,7 @@ def open_node(data: bytes) -> Node:
     state, public_key, origin, firmware_hash = _fields("node", data)
     if state not in (STATE_NEW, STATE_ENROLLED):
         raise MessageError("a node is new or enrolled")
-    _check_bytes("public key", public_key, PUBLIC_KEY_BYTES)
+    _check_bytes("public key", public_key, reading.PUBLIC_KEY_BYTES)
     if (origin is None) != (state == STATE_NEW):
         raise MessageError("a node has an origin when it is enrolled, and only then")
     if origin is not None:
@@ -224,7 +223,7 @@ def enrol_request(
 ) -> bytes:
     """The statement by which a new key asks to be enrolled in one ledger. `sign` turns a message into 64 bytes."""
     _check_bytes("kid", kid, reading.KID_BYTES)
-    _check_bytes("public key", public_key, PUBLIC_KEY_BYTES)
+    _check_bytes("public key", public_key, reading.PUBLIC_KEY_BYTES)
     _check_bytes("nonce", nonce, NONCE_BYTES)
     _check_bytes("jti", jti, JTI_BYTES)
     protected = cbor.encode(

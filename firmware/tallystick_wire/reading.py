@@ -20,6 +20,7 @@ MAX_READING_BYTES = 1024  # one frame; five times what three measurements need
 CONTENT_SENML_CBOR = 112
 LABEL_CHAIN = -65537
 KID_BYTES = 8
+PUBLIC_KEY_BYTES = 32
 LINK_BYTES = 16  # previous reading and anchor: half a SHA-256, to save radio time
 MAX_BOOT = MAX_SEQ = (1 << 32) - 1  # a reading a second for 136 years
 MAX_UPTIME_MS = (1 << 64) - 1
@@ -97,6 +98,7 @@ class Reading:
 
 def genesis(origin: str, public_key: bytes) -> bytes:
     """`previous` of a node's first reading: it ties the chain to one log and one key."""
+    _check_bytes("public key", public_key, PUBLIC_KEY_BYTES)  # a fixed size: else origin and key could trade bytes
     return hashlib.sha256(_GENESIS_PREFIX + origin.encode() + public_key).digest()[:LINK_BYTES]
 
 
