@@ -1,0 +1,52 @@
+"""What can go wrong while identities are given. Commands print the message and exit.
+
+ProvisioningError           exit 2: it could not run
+    PortError               the serial port cannot be opened, read or written
+    LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
+    Refused                 exit 1: somebody said no
+        KeyFileError        a key file that is missing, open to others, of another role or already there
+        NodeRefused         the node answered no, not at all, or with a request that does not hold
+        LedgerRefused       the ledger does not take this statement
+        StatementFileError  a statement written as TOML with a wrong key or value
+        SetupError          a trust folder or trust.toml that cannot be used
+"""
+
+
+class ProvisioningError(Exception):
+    """Any refusal or failure of this package. The message says what to do where that is known."""
+
+
+class PortError(ProvisioningError):
+    """The serial port cannot be opened, read or written."""
+
+
+class LedgerUnreachable(ProvisioningError):
+    """No usable answer from the ledger."""
+
+
+class Refused(ProvisioningError):
+    """Somebody said no; trying again changes nothing."""
+
+
+class KeyFileError(Refused):
+    """A key file that is missing, open to others, of another role or already there."""
+
+
+class NodeRefused(Refused):
+    """The node answered no, not at all, or with a request that does not hold."""
+
+
+class LedgerRefused(Refused):
+    """The ledger does not take this statement. `status` is the HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StatementFileError(Refused):
+    """A statement written as TOML with a wrong key or value."""
+
+
+class SetupError(Refused):
+    """A trust folder or trust.toml that cannot be used."""

@@ -1,0 +1,36 @@
+"""How commands end: 0 done, 1 refused or not verified, 2 could not run."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+from tallystick_proof.errors import ProofError
+from tallystick_provisioning.errors import ProvisioningError, Refused
+from tallystick_wire.errors import WireError
+
+DONE, REFUSED, COULD_NOT_RUN = 0, 1, 2
+Parameters = ParamSpec("Parameters")
+Command = Callable[Parameters, int]
+
+
+def reporting(*refusals: type[Exception]) -> Callable[[Command[Parameters]], Command[Parameters]]:
+    """A decorator that prints known errors to stderr; `refusals` are the further classes that mean exit code 1."""
+
+    known_refusals: tuple[type[Exception], ...] = (Refused, ProofError, WireError, *refusals)
+
+    def decorate(command: Command[Parameters]) -> Command[Parameters]:
+        @functools.wraps(command)
+        def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> int:
+            try:
+                return command(*arguments, **options)
+            except known_refusals as error:
+                print(f"refused: {error}", file=sys.stderr)
+                return REFUSED
+            except (ProvisioningError, OSError) as error:
+                print(f"could not run: {error}", file=sys.stderr)
+                return COULD_NOT_RUN
+
+        return run
+
+    return decorate

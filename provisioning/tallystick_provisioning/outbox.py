@@ -1,0 +1,47 @@
+"""Statements on their way to the ledger: one file each, durable before anyone relies on them."""
+
+import os
+from pathlib import Path
+
+from tallystick_proof import statement
+from tallystick_provisioning.secret_file import sync_folder
+
+MAX_WAITING = 10_000  # more than a year of jobs; a folder that holds more is not an outbox
+_SUFFIX = ".cose"
+_REFUSED_SUFFIX = ".refused"
+
+
+class Outbox:
+    """A folder of statements that the ledger has not confirmed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, data: bytes) -> Path:
+        """Store a statement; it survives a power cut when this returns. Keeping it twice is keeping it once."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{statement.parse(data).identity.hex()}{_SUFFIX}"
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # A crash before this leaves a .tmp that nobody reads; after it the whole statement is there.
+        temporary.replace(path)
+        sync_folder(self.folder)
+        return path
+
+    def waiting(self) -> list[Path]:
+        """What waits, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        paths = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return paths[:MAX_WAITING]
+
+    def delivered(self, path: Path) -> None:
+        """The ledger has it."""
+        path.unlink(missing_ok=True)
+
+    def refused(self, path: Path) -> None:
+        """The ledger will not take it: set it aside, so that it blocks nothing and can be looked at."""
+        path.replace(path.with_suffix(_REFUSED_SUFFIX))
