@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import zstandard
-from tallystick_proof.entry import MAX_ENTRY_BYTES
 
 from tallystick_ledger.blobs import Blobs
 from tallystick_ledger.db import Row, Tx
@@ -19,7 +18,7 @@ _SELECT = """
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Leaves first .. size-1 of one epoch of one gateway; `index` of its checkpoint in the ledger, None when pending."""
+    """Leaves first .. size-1 of one epoch of one gateway; `index`: its checkpoint's in the ledger, None when pending."""
 
     id: int
     gateway: bytes

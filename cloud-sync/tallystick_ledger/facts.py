@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from tallystick_proof import entry, statement
-
 from tallystick_ledger import batch as batches
 from tallystick_ledger import publications
 from tallystick_ledger.batch import Batch
@@ -19,6 +17,7 @@ from tallystick_ledger.db import Tx
 from tallystick_ledger.errors import StoreError
 from tallystick_ledger.ledger import Ledger
 from tallystick_ledger.segment import MALFORMED, NO_KID, UNKNOWN_KEY, Sighting, unpack
+from tallystick_proof import entry, statement
 
 READING = "reading"
 START = (-1, 0)  # the cursor before the first fact
@@ -80,7 +79,8 @@ def _published_entry(ledger: Ledger, index: int) -> _Entry | None:
         row = tx.one("SELECT id, idx, kind, data FROM entry WHERE idx = ?", [index])
         if row is None:
             raise StoreError(f"published entry {index} is missing")
-        return _Entry(*row, batches.by_entry(tx, row[0]))
+        entry_id, found, kind, data = row
+        return _Entry(entry_id, found, kind, data, batches.by_entry(tx, entry_id))
 
 
 def _facts_at(ledger: Ledger, current: _Entry, after: Place) -> Iterator[Fact]:
@@ -97,13 +97,11 @@ def _statement_facts(ledger: Ledger, current: _Entry, after: Place) -> Iterator[
         with ledger.db.read() as tx:
             latest_ms = _latest_ms(tx, current.index)
         yield Fact(current.index, 0, parsed.kind, parsed.data, None, latest_ms)
-    if parsed.kind != "enrolment":
-        return
-    key = ledger.keys.enrolled_by(parsed.identity)
+    key = ledger.keys.enrolled_at(current.index)
     if key is None:
-        return  # the log order refused it: another key has this kid
+        return
     place = (current.index, 0)
-    for batch, sightings in _earlier(ledger, key.thumbprint[:8], current.id):
+    for batch, sightings in _earlier(ledger, key.kid, current.id):
         fresh = [(index, item) for index, item in enumerate(sightings, place[1] + 1) if (current.index, index) > after]
         if fresh:
             yield from _reading_facts(ledger, batch, [(current.index, index, item) for index, item in fresh])

@@ -5,7 +5,7 @@ A verdict is a function of the log alone, so anyone who replays the log gets the
     malformed       no gateway entry, no reading, or a base name of another PEN
     unknown key     no node key of this kid is enrolled (before the reading's index; an enrolment judges anew)
     bad signature   not signed by that key
-    revoked         its index is above that of the key's revocation
+    revoked         its index is above that of the revocation of its key, or of its gateway's
     duplicate       the same sequence number stood in the log before, and it is the same reading
     fork            ... and it is another reading: two holders of one key, or one that lies
     unknown anchor  cites a checkpoint that this log has not published
@@ -14,13 +14,6 @@ A verdict is a function of the log alone, so anyone who replays the log gets the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-from tallystick_proof import entry, keys
-from tallystick_proof.enrolment import EnrolledKey
-from tallystick_proof.errors import EntryError
-from tallystick_wire import reading, senml
-from tallystick_wire.errors import WireError
-from tallystick_wire.reading import Reading
 
 from tallystick_ledger.segment import (
     BAD_SIGNATURE,
@@ -35,6 +28,12 @@ from tallystick_ledger.segment import (
     VALID,
     Sighting,
 )
+from tallystick_proof import entry, keys
+from tallystick_proof.enrolment import EnrolledKey
+from tallystick_proof.errors import EntryError
+from tallystick_wire import reading, senml
+from tallystick_wire.errors import WireError
+from tallystick_wire.reading import Reading
 
 Anchor = tuple[int, bytes]
 
@@ -98,8 +97,8 @@ def check(
 def settle(sighting: Sighting, revoked: bool, first_link: bytes | None) -> Sighting:
     """The final verdict, now that its place in the log is known.
 
-    revoked: the key's revocation stands before it. first_link: the link of the reading with its number that stands
-    before it, None when it is the first.
+    revoked: a revocation of its key, or of its gateway's, stands before it. first_link: the link of the reading with
+    its number that stands before it, None when it is the first.
     """
     if sighting.verdict not in (VALID, UNKNOWN_ANCHOR):
         return sighting

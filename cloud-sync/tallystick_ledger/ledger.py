@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tallystick_proof.trust import Trust
-
 from tallystick_ledger.blobs import Blobs
 from tallystick_ledger.db import Database
 from tallystick_ledger.directory import Keys
+from tallystick_proof.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Ledger:
     keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", Keys(self.db, self.trust))
+        object.__setattr__(self, "keys", Keys(self.db, self.trust, self.now_ms))
 
     @property
     def origin(self) -> str:

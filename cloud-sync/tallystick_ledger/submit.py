@@ -9,11 +9,10 @@ There is one commit point: when the transaction that held `submit` is durable, t
 and the caller's rows with it. Nothing is lost that was answered, and nothing is logged that was not committed.
 """
 
-from tallystick_proof import entry, statement
-from tallystick_proof.errors import EntryError, StatementError
-
 from tallystick_ledger.db import Tx
 from tallystick_ledger.errors import Conflict, Malformed
+from tallystick_proof import entry, statement
+from tallystick_proof.errors import EntryError, StatementError
 
 
 def submit(tx: Tx, kind: int, data: bytes) -> int:
