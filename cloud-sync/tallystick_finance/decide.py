@@ -30,7 +30,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tallystick_proof.statement import Statement
-from tallystick_proof.time import DRIFT_PPM, AnchorTime, interval
+from tallystick_proof.time import AnchorTime, interval, longest_ms
 from tallystick_wire import cbor
 from tallystick_wire.errors import CborError
 from tallystick_wire.reading import Reading, genesis
@@ -38,10 +38,9 @@ from tallystick_wire.senml import MAX_EXPONENT, TAG_DECIMAL, Decimal
 
 BPS = 10_000  # basis points in a whole
 MAX_RULE_MS = 366 * 86_400_000  # a year: a longer limit is a typing error
-MAX_NODES = 256  # of one lot; keeps the state of a loan below 64 KiB
 TOO_WARM, SILENCE = COVENANTS = ("too-warm", "silence")
 TEMPERATURE = "t"
-_PPM = 1_000_000
+_HAIRCUTS = ("haircut_warm_bps", "haircut_silence_bps")
 
 Number = tuple[int, int]  # exponent, mantissa: mantissa * 10^exponent
 Anchor = tuple[int, int, int]  # boot, uptime_ms at receipt, earliest cosignature time of its checkpoint in ms
@@ -78,15 +77,13 @@ class Rules:
     @classmethod
     def parse(cls, value: object) -> "Rules":
         """The rules of a facility; DecideError names the field that is missing, unknown or out of range."""
-        ranges = {
-            **dict.fromkeys(("warm_for_ms", "silence_for_ms", "cure_ms"), (1, MAX_RULE_MS)),
-            **dict.fromkeys(("advance_bps", "haircut_warm_bps", "haircut_silence_bps"), (0, BPS)),
-        }
+        times, parts = ("warm_for_ms", "silence_for_ms", "cure_ms"), ("advance_bps", *_HAIRCUTS)
+        ranges = dict.fromkeys(times, (1, MAX_RULE_MS)) | dict.fromkeys(parts, (0, BPS))
         if not isinstance(value, cbor.Map):
             raise DecideError("rules: a map is required")
-        names = {"warm_limit", *ranges}
+        names = ["warm_limit", *ranges]
         unknown = [name for name, _ in value.pairs if name not in names]
-        missing = [name for name in sorted(names) if name not in value]
+        missing = [name for name in names if name not in value]
         if unknown or missing:
             raise DecideError(f"rules: unknown {unknown}, missing {missing}")
         for name, (lowest, highest) in ranges.items():
@@ -95,13 +92,12 @@ class Rules:
         limit = _decimal(value["warm_limit"])
         if limit is None:
             raise DecideError("rules: warm_limit must be an integer or a decimal fraction (tag 4)")
-        rules = cls(limit, *(value[name] for name in cls.__slots__[1:-1]), hashlib.sha256(cbor.encode(value)).digest())
+        numbers = {name: value[name] for name in ranges}
+        rules = cls(warm_limit=limit, hash=hashlib.sha256(cbor.encode(value)).digest(), **numbers)
         if rules.haircut_silence_bps < rules.haircut_warm_bps:
             # Otherwise the cheapest answer to a warm room is to unplug the node.
-            raise DecideError(
-                f"rules: haircut_silence_bps {rules.haircut_silence_bps} is below "
-                f"haircut_warm_bps {rules.haircut_warm_bps}: unplugging would cost less than being warm"
-            )
+            found = f"haircut_silence_bps {rules.haircut_silence_bps} is below haircut_warm_bps"
+            raise DecideError(f"rules: {found} {rules.haircut_warm_bps}: unplugging would cost less than being warm")
         return rules
 
     def base_minor(self, value_minor: int, haircut_bps: int) -> int:
@@ -124,9 +120,12 @@ class Observation(NamedTuple):
 
 
 def observe(
-    reading: Reading, public_key: bytes, origin: str, anchor: Anchor | None, latest_ms: int
+    reading: Reading, public_key: bytes, origin: str, anchor: AnchorTime | None, latest_ms: int
 ) -> Observation:
-    """The observation in a reading whose signature, enrolment and time bounds the caller has checked."""
+    """The observation in a reading whose signature, enrolment and time bounds the caller has checked.
+
+    anchor: the reading's own, with its checkpoint's earliest cosignature time; None when it carries none.
+    """
     chain = reading.chain
     boot_record = reading.boot_record
     return Observation(
@@ -135,7 +134,7 @@ def observe(
         uptime_ms=chain.uptime_ms,
         previous=None if chain.previous == genesis(origin, public_key) else chain.previous,
         link=reading.link,
-        anchor=anchor,
+        anchor=None if anchor is None else (anchor.boot, anchor.uptime_ms, anchor.earliest_ms),
         latest_ms=latest_ms,
         temperature=_decimal(reading.pack.get(TEMPERATURE)),
         last_persisted=None if boot_record is None else boot_record.last_persisted,
@@ -200,7 +199,6 @@ def initial_state(facility: Statement, pledge: Statement, association: Statement
     rules = Rules.parse(facility.body["rules"])
     lent, lot = pledge.body, association.body
     principal, value = lent["principal_minor"], lent["value_minor"]
-    nodes = sorted(set(lot["nodes"]))
     ceiling = rules.base_minor(value, 0)
     for rule, fits, found, allowed in (
         ("facility", lent["facility"] == facility.identity, lent["facility"], facility.identity),
@@ -210,7 +208,6 @@ def initial_state(facility: Statement, pledge: Statement, association: Statement
         ("principal", principal > 0, principal, 1),
         ("limit", principal <= facility.body["limit_minor"], principal, facility.body["limit_minor"]),
         ("advance", principal <= ceiling, principal, ceiling),
-        ("nodes", 1 <= len(nodes) <= MAX_NODES, len(nodes), MAX_NODES),
     ):
         if not fits:
             raise NotOpenable(rule, found, allowed)
@@ -223,7 +220,7 @@ def initial_state(facility: Statement, pledge: Statement, association: Statement
         principal_minor=principal,
         value_minor=value,
         since_ms=since_ms,
-        nodes=tuple(Node(thumbprint, since_ms) for thumbprint in nodes),
+        nodes=tuple(Node(thumbprint, since_ms) for thumbprint in sorted(lot["nodes"])),
         as_of=(0, since_ms),
     )
 
@@ -262,8 +259,7 @@ def links(node: Node, seen: Observation, since_ms: int) -> bool:
     if last is None:
         return seen.previous is None or seen.latest_ms <= since_ms
     if seen.boot == last.boot:
-        in_order = seen.seq == last.seq + 1 and seen.uptime_ms >= last.uptime_ms
-        return in_order and seen.last_persisted is None and seen.previous == last.link
+        return seen.seq == last.seq + 1 and seen.previous == last.link
     persisted = seen.last_persisted
     if seen.boot < last.boot or persisted is None or not persisted <= last.seq < seen.seq:
         return False
@@ -285,7 +281,7 @@ def _fold(node: Node, window: Iterable[Observation], since_ms: int, rules: Rules
         if not links(node, seen, since_ms):
             raise DecideError(f"reading {seen.seq} does not link to the one before it")
         gap_ms = _elapsed_ms(node, seen, since_ms)
-        warm = _is_warm(seen, rules) or (node.last is not None and _is_warm(node.last, rules))
+        warm = node.last is not None and (_is_warm(node.last, rules) or _is_warm(seen, rules))
         earliest_ms, anchor = _earliest(node, seen)
         node = Node(node.thumbprint, earliest_ms, anchor, node.warm_ms + gap_ms if warm else 0, seen)
         longest_warm_ms = max(longest_warm_ms, node.warm_ms)
@@ -296,12 +292,12 @@ def _fold(node: Node, window: Iterable[Observation], since_ms: int, rules: Rules
 def _elapsed_ms(node: Node, seen: Observation, since_ms: int) -> int:
     """An upper bound for the time from the last folded reading (or the start) to `seen`; time before the start is none.
 
-    Within one boot by the node's own clock, as fast as it may drift; else between calendar bounds.
+    Within one boot by the node's own clock, as slow as it may run; else, or when it fell, between calendar bounds.
     """
-    if node.last is None or node.last.boot != seen.boot:
+    last = node.last
+    if last is None or last.boot != seen.boot or last.uptime_ms > seen.uptime_ms:
         return max(0, seen.latest_ms - node.earliest_ms)
-    uptime_ms = seen.uptime_ms - node.last.uptime_ms
-    return max(0, min(-(-uptime_ms * (_PPM + DRIFT_PPM) // _PPM), seen.latest_ms - since_ms))
+    return max(0, min(longest_ms(seen.uptime_ms - last.uptime_ms), seen.latest_ms - since_ms))
 
 
 def _earliest(node: Node, seen: Observation) -> tuple[int, Anchor | None]:
