@@ -1,0 +1,84 @@
+"""The node's whole life on one screen. Measure, sign, keep, send; forget what the gateway holds."""
+
+import json
+
+from tallystick_node import inbox, state
+from tallystick_node.errors import StateLost
+from tallystick_node.files import Files
+from tallystick_node.node import Node
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick_node.board import Board
+
+LONGEST_IDLE_MS = 1000  # so that acks are never late, and the uptime counter never wraps unseen
+REPORT_EVERY_MS = 1000
+_USUAL = ("readings", "sent", "acked", "anchors")  # counted, but no trouble
+
+
+def run(board: "Board") -> None:
+    """One boot, from power-on until the board says stop."""
+    node = wake(board)
+    report = Report(node)
+    next_reading_ms = 0
+    while board.awake():
+        for message in node.receive():
+            reply = inbox.answer(node, message, board.uptime_ms())
+            if reply is not None:
+                node.send(reply)
+        now_ms = board.uptime_ms()
+        if now_ms >= next_reading_ms:
+            # A crash before the reading is in a segment costs this reading, and the next boot record says so.
+            node.take_reading(now_ms)
+            next_reading_ms = max(next_reading_ms + board.interval_ms, now_ms)
+        node.send_pending(now_ms)
+        report.troubles(now_ms)
+        board.idle(node.wait_ms(now_ms, min(LONGEST_IDLE_MS, max(0, next_reading_ms - now_ms))))
+
+
+def wake(board: "Board") -> Node:
+    """The node as it comes up, in the order in which it recovers."""
+    files = Files(board.storage)
+    try:
+        return _wake(board, files)
+    except StateLost as error:
+        board.note("%s is lost: this key cannot go on, the next one must be enrolled" % error)
+        state.retire_key(files)
+        return _wake(board, files)
+
+
+def _wake(board: "Board", files: Files) -> Node:
+    key = state.load_key(files, board.random_bytes)  # 1. made at the first boot, kept before anybody hears of it
+    boot = state.next_boot(files)  # 2. kept before the first reading of this boot
+    config = state.load_config(files)  # 3. None: wait to be enrolled
+    return Node(board, files, key, boot, config)  # 4. what waits to be sent, then which numbers are free
+
+
+class Report:
+    """One line when the node wakes, and one when there was trouble."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._last: "dict[str, int]" = {}
+        self._next_ms = 0
+        text = "enrolled in %s" % node.config.origin if node.config is not None else "not enrolled"
+        node.board.note("boot %d of node %s, %s" % (node.boot, node.kid.hex(), text))
+
+    def troubles(self, now_ms: int) -> None:
+        if now_ms < self._next_ms:
+            return
+        self._next_ms = now_ms + REPORT_EVERY_MS
+        counts = self._node.all_counts()
+        troubles = {name: count for name, count in counts.items() if count and name not in _USUAL}
+        if troubles != self._last:
+            self._last = troubles
+            self._node.board.note("counts " + json.dumps(counts))
+
+
+def main(board: "Board") -> None:
+    """What main.py calls: boot after boot, until the board says stop."""
+    while board.awake():
+        try:
+            run(board)
+        except Exception as error:  # noqa: BLE001  whatever it is: nobody stands beside a node to press its button
+            board.restart(error)

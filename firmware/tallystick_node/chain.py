@@ -1,0 +1,53 @@
+"""The chain of readings of one boot: each names its number, its uptime, and the reading before it."""
+
+import hashlib
+
+from tallystick_node.ed25519 import SigningKey
+from tallystick_node.reserve import Reserve
+from tallystick_wire import reading, senml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick_wire.reading import Anchor
+
+
+class Chain:
+    """`boot_records` go into the first reading, an accepted anchor into the next one; each once."""
+
+    def __init__(
+        self,
+        key: SigningKey,
+        kid: bytes,
+        base_name: str,
+        boot: int,
+        reserve: Reserve,
+        boot_records: "list[senml.Record]",
+    ) -> None:
+        self._key = key
+        self._kid = kid
+        self._base_name = base_name
+        self._boot = boot
+        self._boot_records = boot_records
+        self._anchor: "Anchor | None" = None
+        self._newest_anchor_size = -1
+        self.reserve = reserve
+
+    def accept_anchor(self, size: int, hash16: bytes, uptime_ms: int) -> bool:
+        """False when this boot knows a tree of that size or larger: an old anchor says less than the one before."""
+        if size <= self._newest_anchor_size:
+            return False
+        self._newest_anchor_size = size
+        self._anchor = (size, hash16, uptime_ms)
+        return True
+
+    def sign(self, uptime_ms: int, records: "list[senml.Record]") -> "tuple[int, bytes]":
+        """(number, reading). The number must be reserved on flash (reserve.extend)."""
+        seq = self.reserve.next()
+        position = reading.Chain(self._boot, seq, uptime_ms, self.reserve.link, self._anchor)
+        payload = senml.encode_pack(self._base_name, records + self._boot_records)
+        data = reading.build(self._kid, position, payload, self._key.sign)
+        # The reading has an empty unprotected header, so its hash is its identity.
+        self.reserve.signed(seq, hashlib.sha256(data).digest()[: reading.LINK_BYTES])
+        self._anchor = None
+        self._boot_records = []
+        return seq, data

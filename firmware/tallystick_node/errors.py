@@ -1,0 +1,28 @@
+"""What can go wrong on a node that is not a hostile message (those are WireErrors, counted by the inbox).
+
+NodeError
+    StorageError         the flash refused a write, a rename or a listing
+        DamagedFile      a file is there, but its content is not what was written
+    StateLost            both copies of a state file are unreadable: this key cannot go on
+    SensorError          the sensor gave no plausible value
+"""
+
+
+class NodeError(Exception):
+    """Base of all errors of this package."""
+
+
+class StorageError(NodeError):
+    """The flash refused; what was there before is still there."""
+
+
+class DamagedFile(StorageError):
+    """A file whose checksum does not fit. Whoever reads it decides what is set aside with it."""
+
+
+class StateLost(NodeError):
+    """Both copies of a state file are unreadable, so nobody knows which numbers the key has signed."""
+
+
+class SensorError(NodeError):
+    """The sensor gave no plausible value."""

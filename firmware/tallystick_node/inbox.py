@@ -1,0 +1,99 @@
+"""What the node does with a message from outside. Whatever is not exactly right changes nothing and is counted."""
+
+from tallystick_node.errors import StorageError
+from tallystick_node.state import Config
+from tallystick_wire import message
+from tallystick_wire.errors import WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick_node.node import Node
+
+
+def answer(node: "Node", data: bytes, now_ms: int) -> "bytes | None":
+    """Act on one message; the bytes to send back, if any. Raises nothing: hostile bytes are an everyday matter."""
+    try:
+        handler = _HANDLERS.get(message.kind(data))
+        if handler is None:  # a message that nodes send
+            node.count("unexpected")
+            return None
+        return handler(node, data, now_ms)
+    except WireError:
+        node.count("bad_messages")
+    except StorageError:
+        node.count("flash_refused")
+    return None
+
+
+def _hello(node: "Node", data: bytes, now_ms: int) -> bytes:
+    known = node.config is not None
+    return message.build_node(
+        message.STATE_ENROLLED if known else message.STATE_NEW,
+        node.key.public_key,
+        node.config.origin if node.config is not None else None,
+        node.board.firmware_hash,
+    )
+
+
+def _enrol(node: "Node", data: bytes, now_ms: int) -> bytes:
+    origin, pen, nonce = message.open_enrol(data)
+    refusal = _refuse_other_log(node, origin, pen)
+    if refusal is not None:
+        return refusal
+    jti = node.board.random_bytes(message.JTI_BYTES)
+    return message.enrol_request(node.kid, node.key.public_key, "node", origin, nonce, jti, node.key.sign)
+
+
+def _link(node: "Node", data: bytes, now_ms: int) -> bytes:
+    link_key, origin, pen = message.open_link(data)
+    refusal = _refuse_other_log(node, origin, pen)
+    if refusal is not None:
+        return refusal
+    node.enrol(Config(origin, pen, link_key))
+    # A crash before this answer: the node is enrolled, and says so when it is asked again.
+    return message.build_linked(node.kid)
+
+
+def _refuse_other_log(node: "Node", origin: str, pen: int) -> "bytes | None":
+    """One key lives in one log: else its readings could be replayed from one into the other."""
+    known = node.config
+    if known is None or (known.origin == origin and known.pen == pen):
+        return None
+    node.count("enrolments_refused")
+    return message.build_refused("this node belongs to another log already")
+
+
+def _identify(node: "Node", data: bytes, now_ms: int) -> None:
+    node.count("identify")
+    node.board.identify()
+
+
+def _ack(node: "Node", data: bytes, now_ms: int) -> None:
+    """Only what is durable at the gateway is forgotten, and nobody can have more than was signed."""
+    if node.config is None or node.chain is None:
+        node.count("acks_refused")
+        return
+    try:
+        ack = message.open_ack(node.config.link_key, data)
+    except WireError:
+        node.count("acks_refused")
+        return
+    if ack.kid != node.kid or ack.boot > node.boot or ack.high > node.chain.reserve.highest:
+        node.count("acks_refused")
+        return
+    node.forget(ack)
+
+
+def _anchor(node: "Node", data: bytes, now_ms: int) -> None:
+    if node.config is None or node.chain is None:
+        node.count("anchors_refused")
+        return
+    try:
+        size, hash16 = message.open_anchor(node.config.link_key, data)
+    except WireError:
+        node.count("anchors_refused")
+        return
+    node.count("anchors" if node.chain.accept_anchor(size, hash16, now_ms) else "anchors_old")
+
+
+_HANDLERS = {"hello": _hello, "enrol": _enrol, "link": _link, "identify": _identify, "ack": _ack, "anchor": _anchor}

@@ -1,0 +1,64 @@
+"""Raw bytes to and from the gateway over a pair of streams, without ever blocking."""
+
+import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+READ_LIMIT_BYTES = 2048  # a turn of the loop takes no more: a talkative host cannot stop the measuring
+
+
+class StreamLink:
+    """The streams should be non-blocking (a pty of `unix_node` and a board's USB port are).
+
+    `dropped`: frames of which nothing was sent; `partial`: frames that were cut short by a full pipe.
+    """
+
+    def __init__(self, reader: "BinaryIO", writer: "BinaryIO") -> None:
+        self._reader = reader
+        self._writer = writer
+        self._readable = select.poll()
+        self._readable.register(reader, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(writer, select.POLLOUT)
+        self._cut_short = False
+        self.hung_up = False
+        self.dropped = 0
+        self.partial = 0
+
+    def read(self) -> bytes:
+        """What has arrived, at most READ_LIMIT_BYTES."""
+        data = bytearray()
+        while len(data) < READ_LIMIT_BYTES and self._readable.poll(0):
+            try:
+                byte = self._reader.read(1)  # one at a time: a longer read would wait for the rest
+            except OSError:  # a pty says EIO when its last user is gone
+                byte = b""
+            if not byte:
+                self.hung_up = byte is not None  # None: nothing there after all
+                break
+            data += byte
+        return bytes(data)
+
+    def write(self, frame: bytes) -> bool:
+        """True when the whole frame went out. What does not fit is lost; the reading is sent again later."""
+        if not self._writable.poll(0):
+            self.dropped += 1
+            return False
+        if self._cut_short:
+            frame = b"\0" + frame  # ends the torn frame, so that it does not swallow this one
+        written = self._writer.write(frame)
+        if written == len(frame):
+            self._cut_short = False
+            return True
+        if written:
+            self._cut_short = True
+            self.partial += 1
+        else:
+            self.dropped += 1
+        return False
+
+    def wait(self, wait_ms: int) -> None:
+        """Until something arrives, at most `wait_ms`."""
+        self._readable.poll(wait_ms)

@@ -1,0 +1,127 @@
+"""One boot of a node: its parts, and the few things it does with them."""
+
+from tallystick_node import reserve as reserves
+from tallystick_node import sensor, state
+from tallystick_node.chain import Chain
+from tallystick_node.errors import SensorError, StorageError
+from tallystick_node.outbox import WINDOW_READINGS, Outbox
+from tallystick_node.store import Store
+from tallystick_node.twin import Twin
+from tallystick_wire import frame, reading, senml
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick_node.board import Board
+    from tallystick_node.ed25519 import SigningKey
+    from tallystick_node.files import Files
+    from tallystick_node.state import Config
+    from tallystick_wire.message import Ack
+
+# Beside the five of the wire's boot record: how many files lie set aside on flash (only when there are some).
+BAD_FILES = "bf"
+
+
+class Node:
+    """`chain` is None until the node is enrolled; until then it makes no readings."""
+
+    def __init__(self, board: "Board", files: "Files", key: "SigningKey", boot: int, config: "Config | None") -> None:
+        self.board = board
+        self.key = key
+        self.kid = state.kid(key.public_key)
+        self.boot = boot
+        self.config = config
+        self.counts: "dict[str, int]" = {}
+        self.store = Store(files, board.segment_limit)
+        self.chain: "Chain | None" = None
+        self._files = files
+        self._decoder = frame.Decoder()
+        self._outbox = Outbox()
+        if config is not None:
+            self._start_chain(config)
+
+    def count(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def all_counts(self) -> "dict[str, int]":
+        """Everything that is counted, the link's troubles included."""
+        link, decoder = self.board.link, self._decoder
+        found = {"link_dropped": link.dropped, "link_partial": link.partial}
+        found.update({"junk": decoder.junk, "bad_crc": decoder.bad_crc, "oversize": decoder.oversize})
+        found.update(self.counts)
+        return found
+
+    def enrol(self, config: "Config") -> None:
+        """Belong to a log from now on, across boots; again for the same log, with a new link key perhaps."""
+        state.save_config(self._files, config)
+        self.config = config
+        if self.chain is None:
+            self._start_chain(config)
+
+    def receive(self) -> "list[bytes]":
+        return self._decoder.feed(self.board.link.read())
+
+    def send(self, payload: bytes) -> bool:
+        return self.board.link.write(frame.encode(payload))
+
+    def take_reading(self, now_ms: int) -> None:
+        """Measure, sign, keep. What is in the way is counted, and the gap in time is there for everybody to see."""
+        if self.chain is None:
+            return
+        if not self.store.has_room():
+            self.count("no_room")
+            return
+        try:
+            records = sensor.records(self.board.measure())
+            self._reserve(self.chain)
+            seq, data = self.chain.sign(now_ms, records)
+        except SensorError:
+            self.count("sensor_failed")
+        except StorageError:
+            self.count("flash_refused")
+        else:
+            self.store.keep(seq, data)
+            self.count("readings")
+
+    def send_pending(self, now_ms: int) -> None:
+        """The oldest readings that are due; stops at the first that the link does not take."""
+        for seq in self._outbox.due(self.store.pending(WINDOW_READINGS), now_ms):
+            if not self.send(self.store.get(seq)):
+                return
+            self._outbox.sent(seq, now_ms)
+            self.count("sent")
+
+    def wait_ms(self, now_ms: int, limit_ms: int) -> int:
+        return self._outbox.wait_ms(self.store.pending(WINDOW_READINGS), now_ms, limit_ms)
+
+    def forget(self, ack: "Ack") -> None:
+        for _ in range(self.store.acked(ack, self._note_acked)):
+            self.count("acked")
+
+    def _note_acked(self, seq: int, identity: bytes) -> None:
+        self.board.acked(self.kid, seq, identity)
+
+    def _reserve(self, chain: Chain) -> None:
+        """Make sure that the next number is reserved on flash."""
+        if chain.reserve.exhausted:
+            # The reservation says "remembered up to here": first make it true.
+            self.store.flush()
+            chain.reserve.extend()
+
+    def _start_chain(self, config: "Config") -> None:
+        genesis = reading.genesis(config.origin, self.key.public_key)
+        broken = bool(self.store.broken)
+        reserve = reserves.load(Twin(self._files, "reserve"), genesis, self.store.newest, broken)
+        # A crash here: the reservation knows already what is lost with the broken segments.
+        self.store.set_aside_broken()
+        name = senml.base_name(config.pen, self.kid)
+        self.chain = Chain(self.key, self.kid, name, self.boot, reserve, self._boot_records(config, reserve))
+
+    def _boot_records(self, config: "Config", reserve: "reserves.Reserve") -> "list[senml.Record]":
+        board = self.board
+        settings = state.config_hash(config, board.interval_ms)
+        boot = reading.BootRecord(board.reset_cause, reserve.last, reserve.bound, board.firmware_hash, settings)
+        records = boot.records()
+        bad = self._files.bad_count()
+        if bad:
+            records.append(senml.Record(BAD_FILES, None, bad))
+        return records

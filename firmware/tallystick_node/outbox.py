@@ -1,0 +1,26 @@
+"""Which readings to send now: the oldest that are not acked, few at a time, again after two seconds without an ack."""
+
+WINDOW_READINGS = 16  # 3.4 KB: a third of a second at 115200 baud, and more than a segment's half
+RESEND_AFTER_MS = 2000  # a gateway commits every 50 ms; a busy one may take a second
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self._sent_ms: "dict[int, int]" = {}
+
+    def due(self, pending: "list[int]", now_ms: int) -> "list[int]":
+        """Those of `pending` (oldest first, at most WINDOW_READINGS) that should be sent now."""
+        self._sent_ms = {seq: self._sent_ms[seq] for seq in pending if seq in self._sent_ms}
+        return [seq for seq in pending if self._wait_ms(seq, now_ms) == 0]
+
+    def sent(self, seq: int, now_ms: int) -> None:
+        self._sent_ms[seq] = now_ms
+
+    def wait_ms(self, pending: "list[int]", now_ms: int, limit_ms: int) -> int:
+        """How long nothing is due, at most `limit_ms`."""
+        return min([limit_ms] + [self._wait_ms(seq, now_ms) for seq in pending])
+
+    def _wait_ms(self, seq: int, now_ms: int) -> int:
+        if seq not in self._sent_ms:
+            return 0
+        return max(0, self._sent_ms[seq] + RESEND_AFTER_MS - now_ms)

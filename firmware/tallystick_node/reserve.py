@@ -1,0 +1,75 @@
+"""Sequence numbers: reserved on flash in blocks before the first of them is used, so that none is ever used twice."""
+
+from tallystick_node.errors import StorageError
+from tallystick_node.twin import Twin
+from tallystick_wire import reading
+
+SEQUENCE_BLOCK = 256  # a write every 256 readings; a crash skips what is left of the block
+
+
+class Reserve:
+    """`last` and `link`: the last reading that this node remembers. `bound`: no number above it was ever used."""
+
+    def __init__(self, twin: Twin, bound: int, last: int, link: bytes) -> None:
+        self._twin = twin
+        self.bound = bound
+        self.last = last
+        self.link = link
+        self._next = bound + 1  # the boot before may have used all of its block
+
+    @property
+    def highest(self) -> int:
+        """No reading above this number can have been signed."""
+        return self._next - 1
+
+    @property
+    def exhausted(self) -> bool:
+        return self._next > self.bound
+
+    def extend(self) -> None:
+        """Reserve the next block; every reading up to `last` must be acked or on flash before (see save)."""
+        if self._next > reading.MAX_SEQ:
+            raise StorageError("all sequence numbers are used up")
+        before = self.bound
+        self.bound = min(before + SEQUENCE_BLOCK, reading.MAX_SEQ)
+        try:
+            self.save()
+        except StorageError:
+            self.bound = before
+            raise
+        # A crash here: the block is skipped, none of it was used.
+
+    def save(self) -> None:
+        """Keep `bound`, and `last` with its link as the last reading that a later boot will remember."""
+        self._twin.save([self.bound, self.last, self.link])
+
+    def next(self) -> int:
+        """The number for the next reading; it stays the next until signed() is told of it."""
+        if self.exhausted:
+            raise StorageError("no sequence number is reserved")
+        return self._next
+
+    def signed(self, seq: int, link: bytes) -> None:
+        self.last = seq
+        self.link = link
+        self._next = seq + 1
+
+
+def load(twin: Twin, genesis: bytes, stored: "tuple[int, bytes] | None", broken: bool) -> Reserve:
+    """The numbers after a boot.
+
+    `stored`: number and link of the newest good reading on flash. `broken`: readings after it were on flash and are
+    lost; then nothing newer counts as remembered, whatever the reservation says, and that is kept at once.
+    """
+    value = twin.load()
+    bound, last, link = (0, 0, genesis) if value is None else value
+    if twin.doubtful:
+        bound += SEQUENCE_BLOCK  # the copy that is missing may have reserved one block more
+    if broken:
+        last, link = stored or (0, genesis)
+    elif stored is not None and stored[0] > last:
+        last, link = stored
+    reserve = Reserve(twin, bound, last, link)
+    if broken:
+        reserve.save()
+    return reserve
