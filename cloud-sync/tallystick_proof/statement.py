@@ -68,7 +68,7 @@ def _word(*words: str) -> Check:
 def _or_null(check: Check) -> Check:
     def nullable(value: object) -> str | None:
         wrong = None if value is None else check(value)
-        return wrong and f"{wrong}, or null"
+        return f"{wrong}, or null" if wrong and wrong.startswith("must") else wrong
 
     return nullable
 
