@@ -1,0 +1,160 @@
+"""`tallystick gateway ...`."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+from tallystick_edge import config as configuration
+from tallystick_edge import enrol as enrolling
+from tallystick_edge import files, gateway
+from tallystick_edge import status as looking
+from tallystick_edge.clock import Clock
+from tallystick_edge.errors import EdgeError
+from tallystick_edge.journal import Journal
+from tallystick_proof import keys
+from tallystick_provisioning import key_file
+from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.ledger_client import LedgerClient
+from tallystick_provisioning.trust_setup import SITE_KEY, read_trust
+
+reported = reporting(EdgeError)
+
+
+@reported
+def enrol(
+    folder: Path,
+    *,
+    authority: Path,
+    trust: Path,
+    ledger: str,
+    port: list[str] | None = None,
+    site_key: Path | None = None,
+    checkpoint_interval_ms: int | None = None,
+    anchor_interval_ms: int | None = None,
+    metrics_port: int | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Make a gateway: its key and token, its enrolment at the ledger, and FOLDER/gateway.toml.
+
+    Without a network it ends "enrolled, pending": the enrolment waits in FOLDER/outbox, and `gateway run` sends it.
+
+    Example:
+        tallystick gateway enrol gw --authority site/authorities/gateway.key --trust site/trust.toml
+        --ledger http://ledger.example --site-key site/site.key --port /dev/ttyUSB0
+
+    Parameters
+    ----------
+    folder
+        Folder to make it in.
+    authority
+        Key file of the authority for gateways (role authority-gateway).
+    trust
+        trust.toml of the ledger.
+    ledger
+        Address of the ledger, like http://ledger.example.
+    port
+        Serial port of a node; once for each.
+    site_key
+        Key file that the gateways of the site share; default: site.key beside trust.toml.
+    checkpoint_interval_ms
+        How often the log is signed and sent.
+    anchor_interval_ms
+        How often nodes get a ledger checkpoint.
+    metrics_port
+        Serve Prometheus metrics on 127.0.0.1 at this port.
+    dry_run
+        Check everything and show gateway.toml; write and post nothing.
+    """
+    trusted = read_trust(trust)
+    signer = key_file.load(authority, keys.AUTHORITY_PREFIX + keys.GATEWAY)
+    numbers = {
+        "checkpoint_interval_ms": checkpoint_interval_ms,
+        "anchor_interval_ms": anchor_interval_ms,
+        "metrics_port": metrics_port,
+    }
+    text = configuration.template(
+        trust=str(trust.resolve()),
+        ledger=ledger,
+        site_key=str((site_key or trust.parent / SITE_KEY).resolve()),
+        ports=port or [configuration.EXAMPLE_PORT],
+        numbers={name: number for name, number in numbers.items() if number is not None},
+    )
+    configuration.parse(text, folder)
+    enrolling.check(folder, signer, trusted)
+    if dry_run:
+        print(text, end="")
+        return DONE
+    made = enrolling.enrol(folder, signer, trusted, text)
+    name = f"gateway {made.thumbprint.hex()}"
+    delivery = next(iter(LedgerClient(ledger).deliver(made.outbox)))
+    if delivery.refused:
+        print(f"{name}: the ledger refused the enrolment: {delivery.refused}")
+        return REFUSED
+    if delivery.posted is None:
+        print(f"{name}: enrolled, pending. The statement waits in {made.outbox.folder}: {delivery.waits}")
+        return DONE
+    print(f"{name}: enrolled, ledger index {'pending' if delivery.posted.index is None else delivery.posted.index}")
+    return DONE
+
+
+@reported
+def run(*, config: Path) -> int:
+    """Run the gateway until it gets SIGTERM or SIGINT; it then commits, syncs once more and ends with 0.
+
+    Logs go to stderr, one line an event.
+
+    Example:
+        tallystick gateway run --config gw/gateway.toml
+
+    Parameters
+    ----------
+    config
+        The gateway.toml.
+    """
+    settings = configuration.load(config)
+    loaded = files.load(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    gateway.run(settings, loaded, Journal(), stop, Clock())
+    return DONE
+
+
+@reported
+def status(*, config: Path, json: bool = False) -> int:
+    """Show what the gateway holds and what the ledger confirmed. Works beside a running gateway.
+
+    Example:
+        tallystick gateway status --config gw/gateway.toml --json
+
+    Parameters
+    ----------
+    config
+        The gateway.toml.
+    json
+        One JSON object instead of text.
+    """
+    settings = configuration.load(config)
+    loaded = files.load(settings)
+    found = looking.read(settings.state_dir, loaded.signer.thumbprint, loaded.trust, Journal())
+    print(found.json() if json else looking.text(found, time.time_ns() // 1_000_000))
+    return DONE
+
+
+@reported
+def config_check(config: Path) -> int:
+    """Check a gateway.toml and the files it names; every complaint names the key and its line.
+
+    Example:
+        tallystick gateway config check gw/gateway.toml
+
+    Parameters
+    ----------
+    config
+        The gateway.toml.
+    """
+    settings = configuration.load(config)
+    loaded = files.load(settings)
+    print(f"{config}: good. Gateway {loaded.signer.thumbprint.hex()} of {loaded.trust.origin}, {settings.ledger}")
+    return DONE

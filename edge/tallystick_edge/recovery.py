@@ -1,0 +1,140 @@
+"""At start: what is enrolled, what is durable and what may still become valid, all read back from the log.
+
+A row that cannot be read never refuses the start. What the ledger holds is left alone; anything else is set aside and a
+note takes its leaf, so that the tree stays whole and says where something is missing.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import cbor2
+
+from tallystick_edge.entries import EntryMaker
+from tallystick_edge.journal import Journal
+from tallystick_edge.known import Known
+from tallystick_edge.log import Log
+from tallystick_proof import entry
+from tallystick_proof.keys import verify_signature
+from tallystick_wire import cose, reading
+from tallystick_wire.errors import WireError
+from tallystick_wire.reading import Chain
+
+PROGRESS_ROWS = 100_000  # a long start says that it lives
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """The few facts of a stored reading that memory needs. `data` is bare."""
+
+    kid: bytes
+    chain: Chain
+    identity: bytes
+    received_ms: int | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the start found. `boot` is the highest gateway boot in the log; `verified_rows` were unknown before."""
+
+    boot: int
+    rows: int
+    bad_rows: tuple[int, ...]
+    verified_rows: tuple[int, ...]
+
+
+def recover(log: Log, known: Known, journal: Journal) -> Recovered:
+    """Fill `known` from the log, and keep which rows turned out to be verified."""
+    found = survey(log, known, journal)
+    log.verified(found.verified_rows)
+    return found
+
+
+def survey(log: Log, known: Known, journal: Journal) -> Recovered:
+    """Fill `known` from the log; writes nothing."""
+    take_downlink(log, known, journal)
+    unknown, verified, bad = log.unknown_rows(), [], []
+    boot = count = 0
+    for row, data in log.rows():
+        count += 1
+        try:
+            entry_boot, stored = read_row(data)
+            if stored is not None and learn(known, row, stored, row in unknown) and row in unknown:
+                verified.append(row)
+        except (ValueError, WireError):
+            bad.append(row)
+            continue
+        boot = max(boot, entry_boot)
+        if count % PROGRESS_ROWS == 0:
+            journal.info("recovering", rows=count)
+    return Recovered(boot, count, tuple(bad), tuple(verified))
+
+
+def take_downlink(log: Log, known: Known, journal: Journal) -> None:
+    """Apply the statements that came from the ledger since the last call."""
+    for statement, received_ms in log.downlink(known.statements):
+        if problem := known.add_statement(statement, received_ms):
+            journal.warning("statement-refused", number=known.statements - 1, why=problem)
+
+
+def learn(known: Known, row: int, stored: StoredReading, unverified: bool) -> bool:
+    """Take a stored reading into memory; False when it stays unknown."""
+    key = known.node(stored.kid)
+    if key is not None and unverified:
+        sign1 = reading.parse(stored.data).sign1
+        if not verify_signature(key.public_key, sign1.to_be_signed, sign1.signature):
+            key = None
+    if key is None:
+        known.learn_unknown(stored.kid, stored.identity, row)
+        return False
+    state = known.state(stored.kid)
+    # Only the first reading of a boot has a boot record: the rest is not parsed whole, which is most of the time.
+    record = reading.parse(stored.data).boot_record if stored.chain.boot != state.boot else None
+    state.learn(stored.chain, stored.identity, record)
+    state.received_ms = stored.received_ms or state.received_ms
+    return True
+
+
+def read_row(data: bytes) -> tuple[int, StoredReading | None]:
+    """(gateway boot, the reading or None) of a row; ValueError when it is no entry. cbor2 for speed."""
+    try:
+        kind, (boot, _), received_ms, _, _, body = _decode(data)
+        if kind != entry.READING:
+            return int(boot), None
+        protected, _, _, _ = _decode(body).value
+        header = _decode(protected)
+        number, seq, uptime_ms, previous, anchor = header[reading.LABEL_CHAIN]
+        chain = Chain(number, seq, uptime_ms, previous, tuple(anchor) if anchor is not None else None)
+        kid = header[cose.LABEL_KID]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not an entry: {error}") from None
+    return int(boot), StoredReading(kid, chain, hashlib.sha256(body).digest(), received_ms, body)
+
+
+def _decode(data: bytes) -> Any:
+    """One item that fills `data`; ValueError otherwise. Foreign errors are translated here only."""
+    stream = BytesIO(data)
+    try:
+        value = cbor2.CBORDecoder(stream).decode()
+    except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"not CBOR: {error}") from None
+    if stream.read(1):
+        raise ValueError("bytes after the end")
+    return value
+
+
+def repair(log: Log, recovered: Recovered, journal: Journal, maker: EntryMaker) -> None:
+    """Set aside bad rows that the ledger has not; each one's leaf becomes a note.
+
+    Where a signed checkpoint covered such a row its root no longer fits. The ledger finds that out and refuses, and
+    sync opens the next epoch, which begins with the first row that the ledger has not.
+    """
+    epoch = log.epoch
+    for row in recovered.bad_rows:
+        if row < epoch.first_row + epoch.confirmed_size:
+            journal.error("bad-row", row=row, action="left as it is: the ledger has it")
+            continue
+        journal.error("bad-row", row=row, action="set aside")
+        log.quarantine(row, maker.note(entry.NOTE_GAP, {"why": "unreadable row", "row": row}))

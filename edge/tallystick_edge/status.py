@@ -1,0 +1,131 @@
+"""What a gateway holds and what the ledger confirmed, read from its log beside the running gateway. Writes nothing."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tallystick_edge import recovery
+from tallystick_edge.errors import StateError
+from tallystick_edge.journal import Journal
+from tallystick_edge.known import Known
+from tallystick_edge.log import Log
+from tallystick_edge.state_folder import LOG_NAME
+from tallystick_proof.trust import Trust
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node, as the log knows it. `high` and `gaps` are what its acknowledgements say."""
+
+    kid: str
+    thumbprint: str | None
+    enrolled: bool
+    revoked: bool
+    boot: int
+    high: int
+    gaps: list[list[int]]
+    forks: int
+    received_ms: int | None
+    waiting: int  # readings that are stored but not verified, because the kid is not enrolled
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Sizes count entries; `backlog` is what the ledger has not confirmed."""
+
+    thumbprint: str
+    origin: str
+    epoch: int
+    rows: int
+    size: int
+    confirmed_size: int
+    backlog: int
+    witnessed_size: int
+    last_sync_ms: int | None
+    bad_rows: int
+    statements: int
+    nodes: list[NodeStatus]
+
+    def json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+
+def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> Status:
+    """The status of the gateway with this state folder; StateError when it has never run."""
+    path = state_dir / LOG_NAME
+    if not path.exists():
+        raise StateError(f"{path}: does not exist; has this gateway run?")
+    log, known = Log.read_only(path), Known(trust)
+    try:
+        found = recovery.survey(log, known, journal)
+        epoch, head = log.epoch, log.head
+        return Status(
+            thumbprint=thumbprint.hex(),
+            origin=trust.origin,
+            epoch=epoch.number,
+            rows=len(log),
+            size=len(log) - epoch.first_row,
+            confirmed_size=epoch.confirmed_size,
+            backlog=log.backlog(),
+            witnessed_size=head.witnessed_size,
+            last_sync_ms=head.synced_ms,
+            bad_rows=len(found.bad_rows),
+            statements=known.statements,
+            nodes=[_node(known, kid) for kid in sorted(known.states.keys() | known.unknown.keys())],
+        )
+    finally:
+        log.close()
+
+
+def _node(known: Known, kid: bytes) -> NodeStatus:
+    key, state = known.node(kid), known.state(kid)
+    high, gaps = state.seen.ack()
+    return NodeStatus(
+        kid=kid.hex(),
+        thumbprint=None if key is None else key.thumbprint.hex(),
+        enrolled=key is not None,
+        revoked=key is not None and key.revoked_index is not None,
+        boot=state.boot,
+        high=high,
+        gaps=[list(gap) for gap in gaps],
+        forks=state.forks,
+        received_ms=state.received_ms,
+        waiting=len(known.unknown.get(kid, {})),
+    )
+
+
+def text(status: Status, now_ms: int) -> str:
+    """The status for a person at `now_ms`."""
+    synced = "never" if status.last_sync_ms is None else f"{_ago(now_ms - status.last_sync_ms)} ago"
+    lines = [
+        f"gateway {status.thumbprint} of {status.origin}",
+        f"log: {status.rows} entries, epoch {status.epoch}; {status.confirmed_size} of {status.size} at the ledger, "
+        f"{status.witnessed_size} witnessed, {status.backlog} waiting",
+        f"last sync: {synced}; {status.statements} enrolments and revocations known",
+    ]
+    if status.bad_rows:
+        lines.append(f"{status.bad_rows} rows cannot be read")
+    lines += [_node_text(node, now_ms) for node in status.nodes]
+    return "\n".join(lines)
+
+
+def _node_text(node: NodeStatus, now_ms: int) -> str:
+    if not node.enrolled:
+        return f"node {node.kid}: not enrolled, {node.waiting} readings kept for it"
+    words = [f"node {node.kid}: up to {node.high}"]
+    if node.gaps:
+        words.append("missing " + ", ".join(f"{first}-{last}" for first, last in node.gaps))
+    if node.forks:
+        words.append(f"{node.forks} FORKS")
+    if node.revoked:
+        words.append("revoked")
+    words.append("never heard" if node.received_ms is None else f"heard {_ago(now_ms - node.received_ms)} ago")
+    return ", ".join(words)
+
+
+def _ago(duration_ms: int) -> str:
+    seconds = max(0, duration_ms // 1000)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
