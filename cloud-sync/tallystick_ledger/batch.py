@@ -18,7 +18,7 @@ _SELECT = """
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Leaves first .. size-1 of one epoch of one gateway; `index`: its checkpoint's in the ledger, None when pending."""
+    """Leaves first .. size-1 of one epoch of one gateway; `index`: of its checkpoint, None while pending."""
 
     id: int
     gateway: bytes

@@ -10,7 +10,7 @@ LedgerError
         Forbidden       403  signature, role or authority is wrong
         NotFound        404
         Conflict        409  contradicts what is already in the log
-        KnownSize       409  the gateway's size is not ours; `known_size` is the body
+            KnownSize   409  the gateway's size is not ours; `known_size` is the body
         EpochClosed     410  frozen, or a later epoch was opened
         TooLarge        413
         Unsupported     415  content type or encoding
@@ -77,6 +77,11 @@ class KnownSize(Conflict):
 class EpochClosed(Refusal):
     status = 410
     title = "Epoch closed"
+
+
+class TooSlow(Refusal):
+    status = 408
+    title = "Request timeout"
 
 
 class TooLarge(Refusal):

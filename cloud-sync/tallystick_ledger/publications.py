@@ -9,7 +9,7 @@ _SELECT = "SELECT size, hash, earliest_ms, latest_ms, note FROM publication"
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A cosigned checkpoint. earliest_ms: not before that; latest_ms: the quorum had signed by then (None: no quorum)."""
+    """A cosigned checkpoint. earliest_ms: not before; latest_ms: a quorum had signed by then (None: no quorum)."""
 
     size: int
     hash: bytes  # 16 bytes: what an anchor cites

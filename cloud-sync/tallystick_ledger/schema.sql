@@ -29,6 +29,7 @@ CREATE TABLE head (
     size INTEGER NOT NULL,
     root BLOB NOT NULL
 ) STRICT;
+INSERT INTO head VALUES (1, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855');
 
 -- Tiles lie here and not in blobs because they change in the transaction that moves the head. Written before it, two
 -- racing sequencers could leave different bytes under one name; written after it, a crash would leave a head without
@@ -104,6 +105,6 @@ CREATE TABLE tally (
 
 -- How far each witness followed, so that its consistency proof fits at the first try. A hint only.
 CREATE TABLE witness (
-    name TEXT PRIMARY KEY,
+    url  TEXT PRIMARY KEY,
     size INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,37 @@
+"""The one app: the routes of ledger and finance, errors as problem+json, limits on requests."""
+
+from collections.abc import Callable, Sequence
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
+
+from tallystick_ledger import routes as ledger_routes
+from tallystick_ledger.context import Context
+from tallystick_ledger.errors import Refusal
+from tallystick_proof.errors import ProofError
+from tallystick_web import problems
+from tallystick_wire.errors import WireError
+
+MAX_JSON_BYTES = 64 * 1024  # of a body that is parsed for a handler; doors that take more read it themselves
+
+Provider = Callable[[Context], Sequence[BaseRouteHandler]]
+
+PROVIDERS: tuple[Provider, ...] = (ledger_routes.routes,)
+
+
+def build(context: Context) -> Litestar:
+    """The app, not yet serving. It keeps no state of its own."""
+    return Litestar(
+        route_handlers=[handler for provider in PROVIDERS for handler in provider(context)],
+        exception_handlers={
+            Refusal: problems.refusal,
+            HTTPException: problems.http_error,
+            ProofError: problems.malformed,
+            WireError: problems.malformed,
+            Exception: problems.unexpected,
+        },
+        request_max_body_size=MAX_JSON_BYTES,
+        openapi_config=None,
+        logging_config=None,
+    )

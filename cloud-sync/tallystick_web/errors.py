@@ -1,0 +1,18 @@
+"""What the service cannot start or go on with.
+
+WebError
+    ConfigError     cloud.toml, or a file that it names
+    ServiceError    a running service failed for good, or could not be reached
+"""
+
+
+class WebError(Exception):
+    """Base of this package's errors."""
+
+
+class ConfigError(WebError):
+    """cloud.toml, or a file that it names, is not what it must be; the message names the key."""
+
+
+class ServiceError(WebError):
+    """The service failed, or did not answer as one."""

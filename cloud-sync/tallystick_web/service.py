@@ -1,0 +1,141 @@
+"""One running ledger: its stores opened from a configuration, and its loops.
+
+    sequence    every sequence_ms     pending entries get their indexes
+    publish     every publish_ms      the head is cosigned and published; then finance reads the new facts
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+
+from tallystick_ledger.blobs import Blobs
+from tallystick_ledger.context import Context
+from tallystick_ledger.db import Database
+from tallystick_ledger.errors import LedgerError, PublishError, StoreError
+from tallystick_ledger.ledger import Ledger
+from tallystick_ledger.publish import Publisher
+from tallystick_ledger.sequencer import sequence
+from tallystick_ledger.witness_client import WitnessClient
+from tallystick_proof import keys
+from tallystick_proof.errors import ProofError
+from tallystick_proof.trust import Trust
+from tallystick_provisioning import key_file, secret_file
+from tallystick_provisioning.errors import ProvisioningError
+from tallystick_web import journal
+from tallystick_web.config import CloudConfig
+from tallystick_web.errors import ConfigError, ServiceError
+
+_QUIET_AFTER = 3  # equal failures in a row that are logged one by one; then every sixtieth
+_QUIET_STEP = 60
+
+Step = Callable[[], object]
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def open_ledger(config: CloudConfig) -> Ledger:
+    """The stores that a configuration names; ConfigError when trust.toml is missing or of another ledger."""
+    try:
+        trust = Trust.parse(config.trust.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"trust: {error}; `tallystick trust init` makes it") from None
+    except ProofError as error:
+        raise ConfigError(f"{config.trust}: {error}") from None
+    if trust.origin != config.origin:
+        raise ConfigError(f"trust: {config.trust} is about {trust.origin}, this is {config.origin}")
+    try:
+        return Ledger(Database(config.database), Blobs(config.blobs), trust, wall_ms)
+    except (LedgerError, OSError) as error:
+        raise ConfigError(f"database: {error}") from None
+
+
+def load_key(config: CloudConfig, ledger: Ledger) -> keys.Signer:
+    """The ledger's own key, held against trust.toml: another key's checkpoints would never be accepted."""
+    try:
+        signer = key_file.load(config.key, keys.LEDGER)
+    except ProvisioningError as error:
+        raise ConfigError(f"key: {error}") from None
+    if signer.public_key not in [vkey.public_key for vkey in ledger.trust.policy.logs if vkey.name == config.origin]:
+        raise ConfigError(f"key: {config.key} is not the log key that {config.trust} names")
+    return signer
+
+
+class Service:
+    """The parts that `cloud serve` runs. `on_fault` is called once, from a loop that cannot go on."""
+
+    def __init__(self, config: CloudConfig, on_fault: Callable[[], None]) -> None:
+        self._config = config
+        self._on_fault = on_fault
+        self.fault: BaseException | None = None
+        self.ledger = open_ledger(config)
+        signer = load_key(config, self.ledger)
+        vkeys = list(self.ledger.trust.policy.witnesses.values())
+        self._witnesses = [WitnessClient(url, vkeys) for url in config.witnesses]
+        self._publisher = Publisher(self.ledger, signer, self._witnesses, config.refresh_ms, monotonic_ms)
+        token = _token(config)
+        self.context = Context(self.ledger, hashlib.sha256(token.encode()).digest())
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._loop, args=("sequence", self._sequence, config.sequence_ms)),
+            threading.Thread(target=self._loop, args=("publish", self._publish, config.publish_ms)),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """Stop the loops after the step that they are in, then close the stores."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+        self._publisher.close()
+        for witness in self._witnesses:
+            witness.close()
+        self.ledger.db.close()
+
+    def _sequence(self) -> None:
+        sequence(self.ledger)
+
+    def _publish(self) -> None:
+        published = self._publisher.publish_once()
+        if published is not None:
+            journal.say("published", size=published.size, latest_ms=published.latest_ms)
+
+    def _loop(self, name: str, step: Step, every_ms: int) -> None:
+        """A witness that is away is waited for; a broken store or a fault of ours stops the service."""
+        failures = 0
+        while not self._stop.wait(every_ms / 1000):
+            try:
+                step()
+                failures = 0
+            except PublishError as error:
+                failures += 1
+                if failures <= _QUIET_AFTER or failures % _QUIET_STEP == 0:
+                    journal.warn("not-published", loop=name, why=str(error), failures=failures)
+            except Exception as error:  # noqa: BLE001: whatever it is, going on would hide it
+                journal.fault("loop-failed", error, loop=name, store=isinstance(error, StoreError))
+                self.fault = error
+                self._on_fault()
+                return
+
+
+def _token(config: CloudConfig) -> str:
+    try:
+        return secret_file.read(config.api_token).strip()
+    except ProvisioningError as error:
+        raise ConfigError(f"api_token: {error}") from None
+
+
+def check_fault(service: Service) -> None:
+    """ServiceError when a loop had to stop."""
+    if service.fault is not None:
+        raise ServiceError(f"stopped: {service.fault}")
