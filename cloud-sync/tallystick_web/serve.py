@@ -10,7 +10,7 @@ from tallystick_web.service import Service, check_fault
 
 MAX_CONCURRENT_REQUESTS = 64  # with a body of 4 MiB and its copies about 1 GiB at most; then 503
 GRACEFUL_S = 10  # what a running request gets at the end
-KEEP_ALIVE_S = 30  # longer than a gateway's usual pause between two syncs in a demo, shorter than an idle attacker likes
+KEEP_ALIVE_S = 30  # longer than the pause between two syncs of a busy gateway
 
 
 def serve(config: CloudConfig) -> None:

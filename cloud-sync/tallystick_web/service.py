@@ -121,7 +121,7 @@ class Service:
                 failures += 1
                 if failures <= _QUIET_AFTER or failures % _QUIET_STEP == 0:
                     journal.warn("not-published", loop=name, why=str(error), failures=failures)
-            except Exception as error:  # noqa: BLE001: whatever it is, going on would hide it
+            except Exception as error:  # noqa: BLE001 (whatever it is, going on would hide it)
                 journal.fault("loop-failed", error, loop=name, store=isinstance(error, StoreError))
                 self.fault = error
                 self._on_fault()

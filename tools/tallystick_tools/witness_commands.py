@@ -1,0 +1,177 @@
+"""`tallystick witness init` and `tallystick witness serve`."""
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from tallystick_proof import keys, note
+from tallystick_proof.errors import NoteError
+from tallystick_proof.note import VerifierKey
+from tallystick_provisioning import key_file
+from tallystick_provisioning.exit_codes import DONE, reporting
+from tallystick_tools.errors import WitnessError
+from tallystick_tools.witness import MAX_LOGS, Witness, save_state
+from tallystick_tools.witness_server import WitnessServer
+
+DEFAULT_PORT = 8089
+_KEYS = ("name", "key", "state", "host", "port", "logs")
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessConfig:
+    """witness.toml, checked; paths are relative to its folder."""
+
+    name: str
+    key: Path
+    state: Path
+    host: str
+    port: int
+    logs: dict[str, list[VerifierKey]]
+
+
+@reporting(WitnessError)
+def init(
+    folder: Path,
+    *,
+    name: str,
+    log_vkey: Annotated[list[Path] | None, Parameter(negative=())] = None,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+) -> int:
+    """Make a witness: its key (0600), witness.vkey, an empty state, and witness.toml.
+
+    Examples
+    --------
+    tallystick witness init w1 --name witness.example/w1 --log-vkey ledger/ledger.vkey
+
+    Parameters
+    ----------
+    folder
+        A new folder for the witness's files.
+    name
+        The witness's key name: an address without a scheme.
+    log_vkey
+        The .vkey file of a log to cosign; may be given again.
+    host
+        The address to listen on.
+    port
+        The port to listen on.
+    """
+    logs = [path.read_text("utf-8").strip() for path in log_vkey or []]
+    _logs(logs)
+    folder.mkdir(parents=True, exist_ok=True)
+    signer = key_file.create(folder / "witness.key", keys.WITNESS)
+    vkey = VerifierKey(name, note.TYPE_COSIGNATURE, signer.public_key).vkey
+    (folder / "witness.vkey").write_text(vkey + "\n", "utf-8")
+    save_state(folder / "state.json", {})
+    (folder / "witness.toml").write_text(_toml(name, host, port, logs), "utf-8")
+    print(vkey)
+    return DONE
+
+
+@reporting(WitnessError)
+def serve(*, config: Path) -> int:
+    """Serve a witness until SIGTERM.
+
+    Examples
+    --------
+    tallystick witness serve --config w1/witness.toml
+
+    Parameters
+    ----------
+    config
+        The witness.toml that `witness init` wrote.
+    """
+    settings = load(config)
+    signer = key_file.load(settings.key, keys.WITNESS)
+    with _alone(settings.state):
+        witness = Witness(signer, settings.name, settings.logs, settings.state, lambda: int(time.time()))
+        server = WitnessServer((settings.host, settings.port), witness)
+
+        def stop(*_: object) -> None:
+            threading.Thread(target=server.shutdown).start()  # shutdown waits for serve_forever, so not from here
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        print(f"witness {settings.name} on {settings.host}:{server.server_port}", file=sys.stderr, flush=True)
+        with server:
+            server.serve_forever(poll_interval=0.1)
+    return DONE
+
+
+def load(path: Path) -> WitnessConfig:
+    """The configuration in `path`; WitnessError names what is wrong."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WitnessError(f"{path}: {error}") from None
+    wrong = [key for key in table if key not in _KEYS] + [key for key in _KEYS if key not in table]
+    if wrong:
+        raise WitnessError(f"{path}: {wrong[0]} is no known key, or is missing")
+    for key in ("name", "key", "state", "host"):
+        if not isinstance(table[key], str):
+            raise WitnessError(f"{path}: {key} must be text")
+    if not isinstance(table["port"], int) or not 0 <= table["port"] <= 65_535:
+        raise WitnessError(f"{path}: port must be from 0 to 65535")
+    return _config(path.parent, table)
+
+
+def _config(folder: Path, table: dict[str, Any]) -> WitnessConfig:
+    return WitnessConfig(
+        name=table["name"],
+        key=folder / table["key"],
+        state=folder / table["state"],
+        host=table["host"],
+        port=table["port"],
+        logs=_logs(table["logs"]),
+    )
+
+
+def _logs(vkeys: object) -> dict[str, list[VerifierKey]]:
+    """origin -> its keys; a log's key name is its origin."""
+    if not isinstance(vkeys, list) or len(vkeys) > MAX_LOGS:
+        raise WitnessError(f"logs must be a list of at most {MAX_LOGS} verifier keys")
+    logs: dict[str, list[VerifierKey]] = {}
+    for item in vkeys:
+        try:
+            vkey = VerifierKey.parse(str(item))
+        except NoteError as error:
+            raise WitnessError(f"logs: {error}") from None
+        if vkey.key_type != note.TYPE_ED25519:
+            raise WitnessError("logs: a log key has signature type 1")
+        logs.setdefault(vkey.name, []).append(vkey)
+    return logs
+
+
+def _toml(name: str, host: str, port: int, logs: list[str]) -> str:
+    listed = "".join(f'    "{vkey}",\n' for vkey in logs)
+    return (
+        "# A witness of transparency logs. `logs` holds the verifier keys of the logs that it cosigns.\n"
+        f'name = "{name}"\nkey = "witness.key"\nstate = "state.json"\nhost = "{host}"\nport = {port}\n'
+        f"logs = [\n{listed}]\n"
+    )
+
+
+@contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Two processes on one state could each cosign what the other does not know."""
+    descriptor = os.open(state.with_name(state.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WitnessError(f"another witness runs with {state}") from None
+        yield
+    finally:
+        os.close(descriptor)
