@@ -1,27 +1,28 @@
 -- Finance's tables, in the ledger's database file: a decision, its log entry and the loan change in one transaction.
 
--- How far the projector is: the last fact it took, and the last publication it decided on (ids grow in that order).
+-- How far the projector is: the place of the last fact it took, and the last publication it decided on.
 CREATE TABLE finance_cursor (
     only        INTEGER PRIMARY KEY CHECK (only = 1),
     idx         INTEGER NOT NULL,
-    place       INTEGER NOT NULL,
+    place       INTEGER NOT NULL, -- the offset at that index
     publication INTEGER NOT NULL
 ) STRICT;
 INSERT INTO finance_cursor VALUES (1, -1, 0, 0);
 
 -- Every valid reading of every node, as the decision core sees it: folded by several loans, and held until it links.
+-- starts: it may begin a fold after a gap: the first reading of a boot, or the genesis of its chain.
 CREATE TABLE finance_reading (
     node        BLOB NOT NULL,
     seq         INTEGER NOT NULL,
-    starts_boot INTEGER NOT NULL,
+    starts      INTEGER NOT NULL,
     latest_ms   INTEGER NOT NULL,
     observation BLOB NOT NULL,
     PRIMARY KEY (node, seq)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX finance_reading_boot ON finance_reading (node, seq) WHERE starts_boot = 1;
+CREATE INDEX finance_reading_starts ON finance_reading (node, seq) WHERE starts = 1;
 
 -- decided: the state after the last decision; state: the same with every reading folded since (not cited yet).
--- from_size: decisions are made as of trees that hold the loan's three statements. due: something to fold.
+-- from_size, from_ms: the next decision is made as of no earlier checkpoint than that. due: there is something to fold.
 -- silent_at_ms: the as-of time at which silence breaks it without a new reading; NULL once it has.
 CREATE TABLE finance_loan (
     number        INTEGER PRIMARY KEY,
@@ -35,6 +36,7 @@ CREATE TABLE finance_loan (
     released      INTEGER NOT NULL DEFAULT 0,
     opened_ms     INTEGER NOT NULL,
     from_size     INTEGER NOT NULL,
+    from_ms       INTEGER NOT NULL,
     rules         BLOB NOT NULL,
     decided       BLOB NOT NULL,
     state         BLOB NOT NULL,
@@ -60,17 +62,24 @@ CREATE TABLE finance_watch (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX finance_watch_loan ON finance_watch (loan);
 
+-- Where a fold went on over a gap that a boot record declares: what lies between is in no window, even if it came later.
+CREATE TABLE finance_gap (
+    loan      BLOB NOT NULL REFERENCES finance_loan (id),
+    node      BLOB NOT NULL,
+    last_seq  INTEGER NOT NULL,
+    next_seq  INTEGER NOT NULL,
+    PRIMARY KEY (loan, node, last_seq)
+) STRICT, WITHOUT ROWID;
+
 -- publication: whose note is the decision's as-of checkpoint.
 CREATE TABLE finance_decision (
-    number      INTEGER PRIMARY KEY,
     loan        BLOB NOT NULL REFERENCES finance_loan (id),
     n           INTEGER NOT NULL,
     identity    BLOB NOT NULL UNIQUE,
-    entry       INTEGER NOT NULL UNIQUE REFERENCES entry (id),
     publication INTEGER NOT NULL REFERENCES publication (id),
     data        BLOB NOT NULL,
-    UNIQUE (loan, n)
-) STRICT;
+    PRIMARY KEY (loan, n)
+) STRICT, WITHOUT ROWID;
 
 -- What happened, for GET /v1/events and the webhook alike. next_ms: when to try to deliver it; NULL: done, or given up.
 CREATE TABLE finance_event (
