@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from tallystick_edge.known import MAX_FORKS_PER_NODE, Known
 from tallystick_proof.keys import verify_signature
-from tallystick_wire import message, reading, senml
+from tallystick_wire import message, senml
 from tallystick_wire.errors import WireError
+from tallystick_wire.reading import Reading, parse
 
 NEW = "new"  # store, then acknowledge
 FORK = "fork"  # same kid and seq, other identity: store both
@@ -39,7 +40,7 @@ class Verdict:
     """What to do with a payload. `reason` is one of the constants above and the name of a counter."""
 
     reason: str
-    reading: reading.Reading | None = None
+    reading: Reading | None = None
 
     @property
     def store(self) -> bytes | None:
@@ -63,7 +64,7 @@ def judge(
     try:
         if message.kind(payload) != "reading":
             return Verdict(OTHER_MESSAGE)
-        arrived = reading.parse(payload)
+        arrived = parse(payload)
     except WireError:
         return Verdict(MALFORMED)
     key = known.node(arrived.kid)
@@ -76,7 +77,7 @@ def judge(
     return Verdict(_judge_enrolled(known, arrived, key.public_key, is_stored), arrived)
 
 
-def _judge_unknown(known: Known, arrived: reading.Reading) -> str:
+def _judge_unknown(known: Known, arrived: Reading) -> str:
     pending = known.pending.get((arrived.kid, arrived.chain.seq), ())
     if arrived.identity in known.unknown.get(arrived.kid, {}) or arrived.identity in pending:
         return UNKNOWN_AGAIN
@@ -84,7 +85,7 @@ def _judge_unknown(known: Known, arrived: reading.Reading) -> str:
 
 
 def _judge_enrolled(
-    known: Known, arrived: reading.Reading, public_key: bytes, is_stored: Callable[[bytes], bool]
+    known: Known, arrived: Reading, public_key: bytes, is_stored: Callable[[bytes], bool]
 ) -> str:
     state, seq, identity = known.state(arrived.kid), arrived.chain.seq, arrived.identity
     same_number = state.recent.get(seq, set()) | known.pending.get((arrived.kid, seq), set())

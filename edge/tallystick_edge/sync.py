@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import httpx
+import zstandard
 
 from tallystick_edge import anchors
 from tallystick_edge.config import Config
@@ -35,6 +36,7 @@ from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.outbox import Outbox
 
 TIMEOUT_S = 30.0  # 4 MiB on a slow mobile link; connect, write and read each
+MIN_COMPRESSED_BYTES = 1024  # below, the compressor's own bytes eat the gain
 LAST_TIMEOUT_S = 3.0  # at the end of the process; what is not sent then is sent at the next start
 MAX_EXCHANGES = 32  # in one round; then the writer's new rows get their turn
 MAX_EPOCHS_TRIED = 64  # a replaced card finds a free epoch; a ledger that refuses everything does not fill the disk
@@ -108,6 +110,8 @@ class Syncer:
             else:
                 outcome = self._exchange(batch)
             if isinstance(outcome, Accepted) and batch is not None:
+                if outcome.answer.known_size < batch.size:
+                    return Later(f"the ledger took {batch.size} entries and says that it has less")
                 if self._keep(batch, outcome.answer):
                     return outcome
             elif isinstance(outcome, KnownSize) and outcome.size != old_size:
@@ -129,6 +133,8 @@ class Syncer:
         """One request and its answer. httpx's errors are translated here only."""
         body = SyncRequest(batch.old_size, batch.entries, batch.note).encode()
         headers = {"content-type": "application/cbor"}
+        if len(body) >= MIN_COMPRESSED_BYTES:
+            body, headers["content-encoding"] = zstandard.compress(body), "zstd"
         try:
             with self._client.stream(
                 "POST", self._url, params={"cursor": self._log.downlink_count()}, content=body, headers=headers
@@ -149,12 +155,12 @@ class Syncer:
         # The ledger answers when the batch is durable there. A crash before this commit sends the batch again and gets
         # the same answer; the cursor moves with the statements, so none is skipped.
         self._log.confirm(batch.epoch, batch.size, answer.ledger_index, answer.downlink, head)
-        self._known_size, self._epochs_tried, self._mismatches = batch.size, 0, 0
+        self._known_size, self._epochs_tried, self._mismatches = answer.known_size, 0, 0
         if anchor is not None:
             self._on_anchor(anchor)
         if head.synced_ms is not None:
             self._metrics.last_sync_ms.set(head.synced_ms)
-        return batch.size == self._log.epoch.size and len(answer.downlink) < MAX_DOWNLINK_STATEMENTS
+        return answer.known_size == self._log.epoch.size and len(answer.downlink) < MAX_DOWNLINK_STATEMENTS
 
     def _anchor(self, ledger_note: bytes | None) -> anchors.Anchor | None:
         if ledger_note is None:
