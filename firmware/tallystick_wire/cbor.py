@@ -277,7 +277,10 @@ class _Reader:
         return taken
 
     def item(self, depth: int) -> "Any":
-        initial = self.take(1)[0]
+        if self.position >= len(self.data):
+            raise CborError("the data ends too early")
+        initial = self.data[self.position]
+        self.position += 1
         major, information = initial >> 5, initial & 31
         if major == _SIMPLE:
             return self.simple(information)
