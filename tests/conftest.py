@@ -256,7 +256,8 @@ class World:
     def enrol(self, who: str, **changes: Any) -> bytes:
         signer = self.signers[who]
         kind = signer.role
-        token = {"token_hash": self.secret(f"token {who}")} if kind == keys.GATEWAY else {}
+        bearer = self.secret(f"token {who}").hex().encode()  # what stands in the gateway's token file
+        token = {"token_hash": hashlib.sha256(bearer).digest()} if kind == keys.GATEWAY else {}
         common = {"aud": self.origin, "jti": self.secret(f"request {who}")[:16], "exp": None}
         asked = {"key": signer.public_key, "kind": kind, "nonce": self.secret(f"nonce {who}")[:16], **token}
         request = statement.build(signer, keys.ENROL_REQUEST, {**common, **asked})
