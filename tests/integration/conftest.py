@@ -147,8 +147,8 @@ class GatewayProcess:
         return [line for line in self.text().splitlines() if f"event={name} " in f"{line} "]
 
     def status(self) -> dict[str, Any]:
-        command = [sys.executable, "-m", "tallystick_tools", "gateway", "status", "--config", str(self.config), "--json"]
-        done = subprocess.run(command, capture_output=True, check=True)
+        command = [sys.executable, "-m", "tallystick_tools", "gateway", "status", "--config", str(self.config)]
+        done = subprocess.run([*command, "--json"], capture_output=True, check=True)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 

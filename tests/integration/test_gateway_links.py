@@ -1,4 +1,4 @@
-"""A real gateway process on real ptys: what it stores, what it acknowledges, and what it refuses. There is no ledger."""
+"""A real gateway process on real ptys, without a ledger: what it stores, acknowledges and refuses."""
 
 import time
 from collections.abc import Callable
