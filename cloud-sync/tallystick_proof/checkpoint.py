@@ -30,8 +30,8 @@ class Checkpoint:
             raise CheckpointError(f"root must be {HASH_BYTES} bytes")
         if len(self.extensions) > MAX_EXTENSION_LINES:
             raise CheckpointError(f"at most {MAX_EXTENSION_LINES} extension lines")
-        if not all(line and line.isprintable() and len(line) <= note.MAX_NAME_CHARACTERS for line in self.extensions):
-            raise CheckpointError(f"an extension line has 1 to {note.MAX_NAME_CHARACTERS} printable characters")
+        if not all(line and note.is_plain(line) and len(line) <= note.MAX_NAME_CHARACTERS for line in self.extensions):
+            raise CheckpointError(f"an extension line has 1 to {note.MAX_NAME_CHARACTERS} plain characters")
 
     @property
     def text(self) -> str:

@@ -23,6 +23,12 @@ MAX_TIME_S = 2**63 - 1  # tlog-cosignature
 _KEY_ID_BYTES = 4
 _TIME_BYTES = 8
 _DASH = "— "
+# Controls, spaces but U+0020, line ends, directions, invisible and special characters. A fixed list: "printable" by the
+# Unicode tables of one's library would let two verifiers of different years disagree.
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000"
+    "\ud800-\udfff\ufeff\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
 # A gateway's origin says so itself, so the two kinds of checkpoint cannot be confused: see checkpoint.gateway_origin.
 GATEWAY_ORIGIN = re.compile(r"(?P<ledger>.+)/gateway/(?P<thumbprint>[0-9a-f]{64})/(?P<epoch>[1-9][0-9]*)", re.ASCII)
 
@@ -207,11 +213,16 @@ def parse_line(line: str) -> SignatureLine:
 
 
 def check_name(name: str) -> None:
-    """A key name or an origin: printable, no space, no plus, at most MAX_NAME_CHARACTERS."""
+    """A key name or an origin: plain text without space and plus, at most MAX_NAME_CHARACTERS."""
     if not 0 < len(name) <= MAX_NAME_CHARACTERS:
         raise NoteError(f"a name has 1 to {MAX_NAME_CHARACTERS} characters")
-    if not name.isprintable() or " " in name or "+" in name:
-        raise NoteError("a name holds printable characters, no space and no plus")
+    if not is_plain(name) or " " in name or "+" in name:
+        raise NoteError("a name holds no space, no plus and no hidden character")
+
+
+def is_plain(text: str) -> bool:
+    """Whether the text shows on one line what it is: none of the characters of _HIDDEN."""
+    return not _HIDDEN.search(text)
 
 
 def check_text(text: str) -> None:

@@ -13,6 +13,7 @@ from tallystick_proof import keys
 from tallystick_proof.entry import MAX_MS
 from tallystick_proof.errors import StatementError
 from tallystick_proof.keys import Signer
+from tallystick_proof.note import is_plain
 from tallystick_wire import cbor, cose, reading
 from tallystick_wire.errors import WireError
 
@@ -43,10 +44,10 @@ def _bytes(most: int) -> Check:
 
 
 def _text(most: int, least: int = 1) -> Check:
-    wrong = f"must be {least} to {most} printable characters"
+    wrong = f"must be {least} to {most} characters, none of them hidden"
 
     def check(value: object) -> str | None:
-        return None if isinstance(value, str) and least <= len(value) <= most and value.isprintable() else wrong
+        return None if isinstance(value, str) and least <= len(value) <= most and is_plain(value) else wrong
 
     return check
 

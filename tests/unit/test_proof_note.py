@@ -139,3 +139,13 @@ def test_cosignature_and_signature_are_not_interchangeable() -> None:
     assert not note.verify_line(text, beyond, as_cosignature)
     short = note.SignatureLine(line.name, line.key_id, line.blob[8:])
     assert not note.verify_line(text, short, as_cosignature)
+
+
+def test_hidden_characters_are_a_fixed_list() -> None:
+    """The same in every Unicode version, and nothing that prints on one line is in it."""
+    hidden = [point for point in range(0x110000) if not note.is_plain(chr(point))]
+    assert len(hidden) == 32 + 34 + 5 + 16 + 8 + 17 + 2048 + 1 + 12 + 4096
+    for text in ("Käse", "冷库 2 号", "naïve – “quoted”", "٣", "🧀", "a b", "\ue000"):
+        assert note.is_plain(text)
+    for text in ("a\u202eb", "a\u2066b", "a\u200bb", "a\tb", "a\x7fb", "a\x85b", "a\u00a0b", "a\u3000b", "a\ufeffb"):
+        assert not note.is_plain(text)
