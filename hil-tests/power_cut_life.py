@@ -15,10 +15,10 @@ import sys
 import vfs  # type: ignore[import-not-found]
 
 from tallystick_node import app, inbox, node, reserve, store
+from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.chain import Chain
 from tallystick_node.files import Directory
-from tallystick_node.sensor import Measurement
-from tallystick_wire import frame, message, reading
+from tallystick_wire import message, reading
 from tallystick_wire.sequence import Seen
 
 TYPE_CHECKING = False
@@ -69,32 +69,27 @@ class Disk:
         return {4: BLOCKS, 5: BLOCK_BYTES, 6: 0}.get(request)
 
 
-class World:
+class World(MemoryBoard):
     """The board, and a gateway at the other end of its link that acks late and never everything."""
 
     def __init__(self, turns: int, acks: bool) -> None:
+        super().__init__(turns, Directory("/flash", [store.FOLDER]))
         self.events: list[list[Any]] = []
-        self.storage = Directory("/flash", [store.FOLDER])
-        self.link = self
-        self.interval_ms = 100
-        self.segment_limit = 100
-        self.reset_cause = "power-on"
-        self.firmware_hash = bytes(8)
-        self.random_bytes = os.urandom
-        self.dropped = self.partial = 0
-        self._now_ms = 0
-        self._turns = turns
         self._acks = acks
-        self._decoder = frame.Decoder()
         self._seen = Seen()
-        self._inbox = [message.build_hello(), message.build_link(LINK_KEY, ORIGIN, PEN)]
+        self.link.arriving = [message.build_hello(), message.build_link(LINK_KEY, ORIGIN, PEN)]
 
-    def read(self) -> bytes:
-        waiting, self._inbox = self._inbox, []
-        return b"".join([frame.encode(payload) for payload in waiting])
+    def random_bytes(self, count: int) -> bytes:
+        return os.urandom(count)
 
-    def write(self, data: bytes) -> bool:
-        for payload in self._decoder.feed(data):
+    def idle(self, wait_ms: int) -> None:
+        super().idle(wait_ms)
+        self.hear()
+
+    def hear(self) -> None:
+        """The gateway's turn: take what the node sent, and answer."""
+        heard, self.link.sent = self.link.sent, []
+        for payload in heard:
             kind = message.kind(payload)
             if kind == "node":
                 told = message.open_node(payload)
@@ -103,7 +98,6 @@ class World:
                 self._take(reading.parse(payload))
             else:
                 self.events.append([kind])
-        return True
 
     def _take(self, taken: reading.Reading) -> None:
         chain, boot = taken.chain, taken.boot_record
@@ -117,32 +111,10 @@ class World:
             covered = max(high - 2, 0)
             below = [(first, last) for first, last in gaps if last < covered]
             if covered:
-                self._inbox.append(message.build_ack(LINK_KEY, taken.kid, chain.boot, covered, below))
-
-    def uptime_ms(self) -> int:
-        return self._now_ms
-
-    def measure(self) -> Measurement:
-        return Measurement(512, 70, 3600, None)
+                self.link.arriving.append(message.build_ack(LINK_KEY, taken.kid, chain.boot, covered, below))
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         self.events.append(["acked", seq, identity.hex()])
-
-    def identify(self) -> None:
-        pass
-
-    def note(self, text: str) -> None:
-        self.events.append(["note", text])
-
-    def idle(self, wait_ms: int) -> None:
-        self._now_ms += self.interval_ms
-
-    def restart(self, error: Exception) -> None:
-        raise error
-
-    def awake(self) -> bool:
-        self._turns -= 1
-        return self._turns >= 0
 
 
 def watch_signing(world: World) -> None:
@@ -199,7 +171,8 @@ def life(disk: Disk, turns: int, acks: bool) -> "dict[str, Any]":
         watch_signing(world)
         app.run(world)
     except PowerCut:
-        pass
+        if world is not None:
+            world.hear()
     return {"writes": disk.writes, "cut": disk.dead, "events": world.events if world is not None else []}
 
 

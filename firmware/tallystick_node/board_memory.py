@@ -1,0 +1,118 @@
+"""A board without hardware: files in a dictionary, the link as two lists. Tests stand on it, on either interpreter."""
+
+import errno
+
+from tallystick_node.errors import SensorError
+from tallystick_node.sensor import Measurement
+from tallystick_wire import frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick_node.files import Storage
+
+
+class MemoryStorage:
+    """files.Storage. While `full`, every write is refused."""
+
+    def __init__(self) -> None:
+        self.files: "dict[str, bytes]" = {}
+        self.full = False
+
+    def read(self, name: str) -> bytes:
+        if name not in self.files:
+            raise OSError(errno.ENOENT)
+        return self.files[name]
+
+    def write(self, name: str, data: bytes) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC)
+        self.files[name] = data
+
+    def rename(self, old: str, new: str) -> None:
+        self.files[new] = self.files.pop(old)
+
+    def remove(self, name: str) -> None:
+        del self.files[name]
+
+    def names(self) -> "list[str]":
+        return sorted(self.files)
+
+
+class MemoryLink:
+    """`arriving` payloads go to the node in one read; `sent` are its payloads. While `full`, nothing goes out."""
+
+    def __init__(self) -> None:
+        self.arriving: "list[bytes]" = []
+        self.sent: "list[bytes]" = []
+        self.full = False
+        self.dropped = 0
+        self.partial = 0
+        self._decoder = frame.Decoder()
+
+    def read(self) -> bytes:
+        waiting, self.arriving = self.arriving, []
+        return b"".join([frame.encode(payload) for payload in waiting])
+
+    def write(self, data: bytes) -> bool:
+        if self.full:
+            self.dropped += 1
+            return False
+        self.sent += self._decoder.feed(data)
+        return True
+
+
+class MemoryBoard:
+    """board.Board for `turns` turns of the loop. Time passes only in idle: one reading's interval a turn."""
+
+    def __init__(self, turns: int = 0, storage: "Storage | None" = None) -> None:
+        self.memory = MemoryStorage()
+        self.storage: "Storage" = self.memory if storage is None else storage
+        self.link = MemoryLink()
+        self.interval_ms = 100
+        self.segment_limit = 1000
+        self.reset_cause = "power-on"
+        self.firmware_hash = bytes(8)
+        self.turns = turns
+        self.now_ms = 0
+        self.randomness = 0
+        self.sensor_works = True
+        self.log: "list[tuple[int, bytes]]" = []  # (seq, identity) of every reading that was acked
+        self.notes: "list[str]" = []
+        self.lit = 0
+
+    def power_cycle(self, turns: int = 0) -> None:
+        """What RAM held is gone, the files are not."""
+        self.now_ms = 0
+        self.turns = turns
+        self.link = MemoryLink()
+
+    def random_bytes(self, count: int) -> bytes:
+        self.randomness += 1
+        return self.randomness.to_bytes(count, "big")
+
+    def uptime_ms(self) -> int:
+        return self.now_ms
+
+    def measure(self) -> Measurement:
+        if not self.sensor_works:
+            raise SensorError("no answer")
+        return Measurement(512, 70, 3600, None)
+
+    def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
+        self.log.append((seq, identity))
+
+    def identify(self) -> None:
+        self.lit += 1
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def idle(self, wait_ms: int) -> None:
+        self.now_ms += self.interval_ms
+
+    def awake(self) -> bool:
+        self.turns -= 1
+        return self.turns >= 0
+
+    def restart(self, error: Exception) -> None:
+        raise error
