@@ -286,9 +286,19 @@ class Log:
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
-        """All or nothing, durable at the end."""
-        with self._lock, _translated(), self._db:
-            yield self._db
+        """All or nothing, durable at the end. Inside another one it is a part of that."""
+        with self._lock, _translated():
+            if self._db.in_transaction:
+                yield self._db
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                    self._db.execute("ROLLBACK")
+                raise
 
 
 def _batch_end(known_size: int, checkpoints: list[tuple[Any, ...]]) -> int | None:

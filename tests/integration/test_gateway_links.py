@@ -1,17 +1,21 @@
 """A real gateway process on real ptys, without a ledger: what it stores, acknowledges and refuses."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from gateway_support import SITE_KEY, GatewayProcess, free_port
 
-from tallystick_proof import entry
+from tallystick_proof import entry, statement
 from tallystick_proof.entry import GatewayEntry
-from tallystick_wire import frame, message, reading
+from tallystick_wire import frame, message, reading, senml
 from tallystick_wire.reading import Chain
 
+MakeGateway = Callable[..., GatewayProcess]
 QUIET_S = 0.6  # how long "no acknowledgement comes" is watched
 
 
@@ -21,7 +25,7 @@ def world(make_world: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def gateway(make_gateway: Callable[..., Any], world: Any) -> Any:
+def gateway(make_gateway: MakeGateway, world: Any) -> GatewayProcess:
     """A gateway that knows node-a."""
     made = make_gateway(world)
     made.know_nodes("node-a")
@@ -29,7 +33,7 @@ def gateway(make_gateway: Callable[..., Any], world: Any) -> Any:
     return made
 
 
-def stored(gateway: Any) -> list[bytes]:
+def stored(gateway: GatewayProcess) -> list[bytes]:
     """The readings in the log, in order."""
     entries = [GatewayEntry.decode(data) for data in gateway.entries()]
     return [one.body for one in entries if one.kind == entry.READING and isinstance(one.body, bytes)]
@@ -41,7 +45,7 @@ def metrics(port: int) -> dict[str, float]:
     return {name.removeprefix("tallystick_gateway_"): float(value) for name, value in pairs}
 
 
-def test_a_reading_is_stored_then_acknowledged(gateway: Any, world: Any) -> None:
+def test_a_reading_is_stored_then_acknowledged(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-a"]
     first = node.measure()
     gateway.port.send(first.data)
@@ -50,7 +54,7 @@ def test_a_reading_is_stored_then_acknowledged(gateway: Any, world: Any) -> None
     assert stored(gateway) == [first.data]
 
 
-def test_every_boot_begins_with_a_note(gateway: Any) -> None:
+def test_every_boot_begins_with_a_note(gateway: GatewayProcess) -> None:
     gateway.stop()
     gateway.start()
     notes = [GatewayEntry.decode(data) for data in gateway.entries()]
@@ -59,7 +63,7 @@ def test_every_boot_begins_with_a_note(gateway: Any) -> None:
     assert notes[0].body[0] == entry.NOTE_BOOT
 
 
-def test_gaps_are_named(gateway: Any, world: Any) -> None:
+def test_gaps_are_named(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-a"]
     made = [node.measure() for _ in range(5)]
     for at in (0, 3, 4):
@@ -70,7 +74,7 @@ def test_gaps_are_named(gateway: Any, world: Any) -> None:
     assert gateway.port.ack_of(node.signer, 3).gaps == []
 
 
-def test_a_duplicate_is_acknowledged_and_not_stored(gateway: Any, world: Any) -> None:
+def test_a_duplicate_is_acknowledged_and_not_stored(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-a"]
     first = node.measure()
     for _ in range(3):
@@ -79,7 +83,7 @@ def test_a_duplicate_is_acknowledged_and_not_stored(gateway: Any, world: Any) ->
     assert stored(gateway) == [first.data]
 
 
-def test_an_unprotected_header_is_left_out(gateway: Any, world: Any) -> None:
+def test_an_unprotected_header_is_left_out(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-a"]
     first = node.measure()
     dressed = first.data.replace(b"\xa0", b"\xa1\x18\x63\x01", 1)
@@ -89,7 +93,7 @@ def test_an_unprotected_header_is_left_out(gateway: Any, world: Any) -> None:
     assert stored(gateway) == [first.data]
 
 
-def test_a_replay_after_a_restart_is_a_duplicate(gateway: Any, world: Any) -> None:
+def test_a_replay_after_a_restart_is_a_duplicate(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-a"]
     made = [node.measure() for _ in range(3)]
     for one in made:
@@ -102,7 +106,7 @@ def test_a_replay_after_a_restart_is_a_duplicate(gateway: Any, world: Any) -> No
     assert stored(gateway) == [one.data for one in made]
 
 
-def test_a_fork_is_stored_beside_the_first(gateway: Any, world: Any, make_world: Callable[..., Any]) -> None:
+def test_a_fork_is_stored_beside_the_first(gateway: GatewayProcess, world: Any, make_world: Callable[..., Any]) -> None:
     node, clone = world.nodes["node-a"], make_world("links").nodes["node-a"]
     honest, forked = node.measure(450), clone.measure(900)
     assert (honest.chain.seq, honest.kid) == (forked.chain.seq, forked.kid)
@@ -116,7 +120,7 @@ def test_a_fork_is_stored_beside_the_first(gateway: Any, world: Any, make_world:
     assert gateway.status()["nodes"][0]["forks"] == 1
 
 
-def test_a_wrong_key_is_refused(gateway: Any, world: Any, make_world: Callable[..., Any]) -> None:
+def test_a_wrong_key_is_refused(gateway: GatewayProcess, world: Any, make_world: Callable[..., Any]) -> None:
     node, stranger = world.nodes["node-a"], make_world("elsewhere").nodes["node-a"]
     genuine = node.measure()
     forged = genuine.data[:-64] + stranger.measure().data[-64:]
@@ -127,7 +131,7 @@ def test_a_wrong_key_is_refused(gateway: Any, world: Any, make_world: Callable[.
     gateway.port.ack_of(node.signer, 1)
 
 
-def test_an_unknown_node_is_kept_once_and_never_acknowledged(gateway: Any, world: Any) -> None:
+def test_an_unknown_node_is_kept_once_and_never_acknowledged(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-b"]
     first = node.measure()
     for _ in range(3):
@@ -138,7 +142,7 @@ def test_an_unknown_node_is_kept_once_and_never_acknowledged(gateway: Any, world
     assert (status["kid"], status["enrolled"], status["waiting"]) == (node.signer.kid.hex(), False, 1)
 
 
-def test_an_unknown_node_is_acknowledged_after_its_enrolment(gateway: Any, world: Any) -> None:
+def test_an_unknown_node_is_acknowledged_after_its_enrolment(gateway: GatewayProcess, world: Any) -> None:
     node, forger = world.nodes["node-b"], world.nodes["node-a"]
     first, second = node.measure(), node.measure()
     forged = second.data[:-64] + forger.measure().data[-64:]
@@ -154,7 +158,7 @@ def test_an_unknown_node_is_acknowledged_after_its_enrolment(gateway: Any, world
     assert stored(gateway) == [first.data, forged]
 
 
-def test_junk_is_counted_and_the_next_frame_is_read(make_gateway: Callable[..., Any], world: Any) -> None:
+def test_junk_is_counted_and_the_next_frame_is_read(make_gateway: MakeGateway, world: Any) -> None:
     made = make_gateway(world, metrics_port=free_port())
     made.know_nodes("node-a")
     made.start()
@@ -175,18 +179,7 @@ def test_junk_is_counted_and_the_next_frame_is_read(make_gateway: Callable[..., 
     assert (counted["other_total"], counted["stored_total"], counted["received_total"]) == (1, 1, 3)
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def test_a_reading_of_another_base_name_is_refused(gateway: Any, world: Any) -> None:
-    from tallystick_proof import statement
-    from tallystick_wire import senml
-
+def test_a_reading_of_another_base_name_is_refused(gateway: GatewayProcess, world: Any) -> None:
     node = world.nodes["node-a"]
     payload = senml.encode_pack(senml.base_name(1, node.signer.kid), [senml.Record("d", None, True)])
     chain = Chain(1, 1, 60_000, reading.genesis(world.origin, node.signer.public_key), None)
@@ -195,7 +188,7 @@ def test_a_reading_of_another_base_name_is_refused(gateway: Any, world: Any) -> 
     assert stored(gateway) == []
 
 
-def test_a_revoked_node_is_refused(make_gateway: Callable[..., Any], world: Any) -> None:
+def test_a_revoked_node_is_refused(make_gateway: MakeGateway, world: Any) -> None:
     made = make_gateway(world)
     made.know_nodes("node-a", "node-b")
     made.know(world.statements[world.revoke("node-a")][0])
@@ -209,7 +202,7 @@ def test_a_revoked_node_is_refused(make_gateway: Callable[..., Any], world: Any)
 
 
 def test_an_enrolment_by_a_stranger_has_no_effect(
-    make_gateway: Callable[..., Any], world: Any, make_world: Callable[..., Any]
+    make_gateway: MakeGateway, world: Any, make_world: Callable[..., Any]
 ) -> None:
     other = make_world("elsewhere")
     made = make_gateway(world)
@@ -221,7 +214,7 @@ def test_an_enrolment_by_a_stranger_has_no_effect(
     assert "event=statement-refused" in made.text()
 
 
-def test_only_a_witnessed_checkpoint_becomes_an_anchor(make_gateway: Callable[..., Any], world: Any) -> None:
+def test_only_a_witnessed_checkpoint_becomes_an_anchor(make_gateway: MakeGateway, world: Any) -> None:
     good, bare = world.ledger.published[-1][1], world.ledger.publish(lags_s=())
     for note, expected in ((bare, False), (good, True)):
         made = make_gateway(world)
@@ -230,14 +223,14 @@ def test_only_a_witnessed_checkpoint_becomes_an_anchor(make_gateway: Callable[..
         made.start()
         node = world.nodes["node-a"]
         made.port.send(node.measure().data)
-        key = message.link_key(bytes(range(32)), node.signer.thumbprint)
+        key = message.link_key(SITE_KEY, node.signer.thumbprint)
         heard = [payload for _ in range(3) if (payload := made.port.receive(QUIET_S)) is not None]
         anchors = [message.open_anchor(key, payload) for payload in heard if message.kind(payload) == "anchor"]
         assert bool(anchors) == expected
         made.stop()
 
 
-def test_an_anchor_is_not_sent_again_once_a_reading_shows_it(make_gateway: Callable[..., Any], world: Any) -> None:
+def test_an_anchor_is_not_sent_again_once_a_reading_shows_it(make_gateway: MakeGateway, world: Any) -> None:
     note = world.ledger.published[-1][1]
     made = make_gateway(world, anchor_interval_ms=100)
     made.know_nodes("node-a")
@@ -245,7 +238,7 @@ def test_an_anchor_is_not_sent_again_once_a_reading_shows_it(make_gateway: Calla
     made.start()
     node = world.nodes["node-a"]
     made.port.send(node.measure().data)
-    key = message.link_key(bytes(range(32)), node.signer.thumbprint)
+    key = message.link_key(SITE_KEY, node.signer.thumbprint)
     while (payload := made.port.receive()) is not None and message.kind(payload) != "anchor":
         continue
     assert payload is not None
@@ -258,7 +251,7 @@ def test_an_anchor_is_not_sent_again_once_a_reading_shows_it(make_gateway: Calla
     assert size == world.ledger.published[-1][0]
 
 
-def test_acknowledgements_stay_true_through_kills(make_gateway: Callable[..., Any], world: Any) -> None:
+def test_acknowledgements_stay_true_through_kills(make_gateway: MakeGateway, world: Any) -> None:
     """SIGKILL at any time: whatever was acknowledged is in the log."""
     made = make_gateway(world, commit_ms=2)
     made.know_nodes("node-a")
@@ -284,10 +277,7 @@ def test_acknowledgements_stay_true_through_kills(make_gateway: Callable[..., An
     assert sorted(reading.parse(data).chain.seq for data in stored(made)) == list(readings)
 
 
-def test_it_ends_with_0_when_told_and_tells_a_second_gateway_no(gateway: Any, make_gateway: Callable[..., Any]) -> None:
-    import subprocess
-    import sys
-
+def test_it_ends_with_0_when_told_and_tells_a_second_gateway_no(gateway: GatewayProcess) -> None:
     command = [sys.executable, "-m", "tallystick_tools", "gateway", "run", "--config", str(gateway.config)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert second.returncode == 1

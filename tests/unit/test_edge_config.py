@@ -1,0 +1,88 @@
+"""gateway.toml: what is refused, and that the complaint names key and line."""
+
+from pathlib import Path
+
+import pytest
+
+from tallystick_edge import config
+from tallystick_edge.config import Config, LinkConfig
+from tallystick_edge.errors import ConfigError
+
+GOOD = config.template(
+    "../site/trust.toml", "http://ledger.example/", "../site/site.key", ["/dev/ttyUSB0", "/dev/ttyACM1"], {}
+)
+
+
+def parse(text: str) -> Config:
+    return config.parse(text, Path("/gw"))
+
+
+def test_the_template_is_good() -> None:
+    made = parse(GOOD)
+    assert made.ledger == "http://ledger.example"
+    assert made.trust == Path("/gw/../site/trust.toml")
+    assert made.links == (LinkConfig("serial", "/dev/ttyUSB0"), LinkConfig("serial", "/dev/ttyACM1"))
+    assert (made.checkpoint_interval_ms, made.commit_rows, made.commit_ms) == (60_000, 200, 50)
+    assert (made.anchor_interval_ms, made.metrics_port) == (600_000, 0)
+
+
+def test_the_template_takes_numbers_and_any_path() -> None:
+    odd = 'a "quoted" \\ path\n'
+    made = parse(config.template(odd, "https://l.example/x", "s", ["/dev/x"], {"commit_ms": 7, "metrics_port": 9100}))
+    assert (made.commit_ms, made.metrics_port, made.ledger) == (7, 9100, "https://l.example/x")
+    assert str(made.trust) == f"/gw/{odd}"
+
+
+def test_links_may_be_tables() -> None:
+    text = GOOD.replace(GOOD[GOOD.index("links =") : GOOD.index("\n", GOOD.index("links ="))], "")
+    assert parse(text + '[[links]]\nkind = "serial"\nport = "/dev/a"\n').links == (LinkConfig("serial", "/dev/a"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("state_dir =", "state_folder ="), "line 2: unknown key 'state_folder'"),
+        (("ledger =", "# ledger ="), "the key 'ledger' is missing"),
+        (('ledger = "http://ledger.example/"', 'ledger = "ledger.example"'), "line 4: ledger must be an http"),
+        (('ledger = "http://ledger.example/"', 'ledger = "http://[::1"'), "line 4: ledger must be an http"),
+        (("# commit_rows = 200", "commit_rows = 0"), "line 13: commit_rows must be an integer from 1 to 1000, not 0"),
+        (("# commit_rows = 200", "commit_rows = true"), "commit_rows must be an integer"),
+        (("# commit_rows = 200", 'commit_rows = "9"'), "commit_rows must be an integer"),
+        (('kind = "serial", port = "/dev/ttyACM1"', 'kind = "serial"'), "line 8: link 2: port must be"),
+        (('kind = "serial", port = "/dev/ttyACM1"', 'kind = "ble", port = "x"'), "line 8: link 2: kind must be"),
+        (('port = "/dev/ttyACM1"', 'port = "x", baud = 9600'), "line 8: link 2: unknown key 'baud'"),
+        (('key = "gateway.key"', "key = 5"), "line 5: key must be text"),
+        (("# commit_rows = 200", "commit_rows = ]"), "line 13"),
+        (("# commit_rows = 200", "[metrics]\nport = 5"), "line 13: unknown key 'metrics'"),
+    ],
+)
+def test_refused(change: tuple[str, str], complaint: str) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(ConfigError, match=".") as refused:
+        parse(GOOD.replace(*change))
+    assert complaint in str(refused.value)
+
+
+def test_links_are_bounded() -> None:
+    many = ", ".join('{ kind = "serial", port = "/dev/a" }' for _ in range(config.MAX_LINKS + 1))
+    start = GOOD.index("links =")
+    for links in (f"links = [{many}]", "links = []", "links = 5"):
+        with pytest.raises(ConfigError, match="links must be an array of 1 to 16 tables"):
+            parse(GOOD[:start] + links + GOOD[GOOD.index("\n", start) :])
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    with pytest.raises(ConfigError, match="No such file"):
+        config.load(path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        config.load(path)
+    path.write_bytes(b"#" * (config.MAX_CONFIG_BYTES + 1))
+    with pytest.raises(ConfigError, match="more than"):
+        config.load(path)
+    path.write_text("nonsense = 1", "utf-8")
+    with pytest.raises(ConfigError, match=f"{path}: line 1: unknown key 'nonsense'"):
+        config.load(path)
+    path.write_text(GOOD, "utf-8")
+    assert config.load(path).state_dir == tmp_path / "state"
