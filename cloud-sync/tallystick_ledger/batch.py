@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import zstandard
 
+from tallystick_ledger import gateway_tree
 from tallystick_ledger.blobs import Blobs
 from tallystick_ledger.db import Row, Tx
 from tallystick_ledger.errors import StoreError
+from tallystick_proof import merkle
 
 _LENGTH_BYTES = 2  # MAX_ENTRY_BYTES is what 16 bits hold: the entry bundles of C2SP tlog-tiles have the same form
 _ZSTD_LEVEL = 3  # 88 KB of 169 KB at 1000 readings; higher levels cost more than they save on signatures
@@ -82,6 +84,14 @@ def entries(blobs: Blobs, batch: Batch) -> list[bytes]:
     if at != len(body) or len(body) != batch.bytes or len(found) != batch.size - batch.first:
         raise StoreError(f"blob {batch.blob.hex()} does not hold the entries of batch {batch.id}")
     return found
+
+
+def root_at(blobs: Blobs, batch: Batch, size: int) -> bytes:
+    """The root of the gateway's tree when it had `size` leaves, a size inside this batch."""
+    if size == batch.size:
+        return batch.root
+    leaf_hashes = [merkle.leaf_hash(item) for item in entries(blobs, batch)]
+    return gateway_tree.root_at(batch.before, leaf_hashes, size)
 
 
 def _batch(row: Row) -> Batch:

@@ -40,6 +40,11 @@ class Refusal(LedgerError):
     status = 400
     title = "Refused"
 
+    @property
+    def members(self) -> dict[str, str]:
+        """What its problem+json answer says beside title, status and detail."""
+        return {}
+
 
 class Malformed(Refusal):
     status = 400

@@ -12,6 +12,7 @@ from tallystick_ledger import batch as batches
 from tallystick_ledger import judge, publications, segment
 from tallystick_ledger.batch import Batch
 from tallystick_ledger.db import Tx
+from tallystick_ledger.directory import Keys
 from tallystick_ledger.ledger import Ledger
 from tallystick_ledger.segment import FIRST, Sighting
 from tallystick_proof import entry
@@ -83,7 +84,7 @@ def _settle_segment(
     tx: Tx, ledger: Ledger, kid: bytes, batch: Batch, index: int, checked: list[Sighting]
 ) -> None:
     """Judge one node's readings in the batch that stands at `index`, and store the verdicts."""
-    revoked = was_revoked(ledger, kid, batch.gateway, index)
+    revoked = was_revoked(ledger.keys, kid, batch.gateway, index)
     final = settle_in_order(checked, revoked, _first_links(tx, kid, batch.id, checked))
     first_seq, last_seq = segment.span(final)
     tx.execute(
@@ -93,11 +94,11 @@ def _settle_segment(
     _tally(tx, kid, final, 1)
 
 
-def was_revoked(ledger: Ledger, kid: bytes, gateway: bytes, index: int) -> bool:
+def was_revoked(known: Keys, kid: bytes, gateway: bytes, index: int) -> bool:
     """Whether the node's key, or that of the gateway that vouches for when it came, was revoked before `index`."""
     return any(
         key is not None and key.revoked_index is not None and key.revoked_index < index
-        for key in (ledger.keys.by_kid(kid), ledger.keys.by_thumbprint(gateway))
+        for key in (known.by_kid(kid), known.by_thumbprint(gateway))
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import zstandard
 
 from tallystick_ledger import batch as batches
-from tallystick_ledger import gateway_tree, publications, segment
+from tallystick_ledger import publications, segment
 from tallystick_ledger.batch import Batch
 from tallystick_ledger.db import Tx
 from tallystick_ledger.errors import (
@@ -105,7 +105,7 @@ def _repeats(ledger: Ledger, epoch: Epoch, head: sync.Head, held: Batch | None) 
     size, root = head.checkpoint.size, head.checkpoint.root
     if held is not None and size == held.size and root == held.root:
         return True
-    if held is not None and _root_at(ledger, held, size) != root:
+    if held is not None and batches.root_at(ledger.blobs, held, size) != root:
         _freeze(ledger, epoch, head)
     if epoch.frozen:
         raise EpochClosed(f"epoch {head.epoch} is frozen: two checkpoints contradict each other; open the next epoch")
@@ -185,14 +185,6 @@ def _freeze(ledger: Ledger, epoch: Epoch, head: sync.Head) -> None:
         if tx.changed("UPDATE epoch SET frozen = 1 WHERE id = ? AND frozen = 0", [epoch.id]):
             submit(tx, entry.CHECKPOINT, head.note)
     raise EpochClosed(f"two signed checkpoints of epoch {head.epoch} contradict each other: it is frozen")
-
-
-def _root_at(ledger: Ledger, held: Batch, size: int) -> bytes:
-    """Our root of this epoch at a size inside a batch that we hold."""
-    if size == held.size:
-        return held.root
-    leaf_hashes = [merkle.leaf_hash(item) for item in batches.entries(ledger.blobs, held)]
-    return gateway_tree.root_at(held.before, leaf_hashes, size)
 
 
 def _answer(ledger: Ledger, gateway: EnrolledKey, head: sync.Head, cursor: int) -> SyncAnswer:

@@ -1,11 +1,11 @@
 """The one app: the routes of ledger and finance, errors as problem+json, limits on requests."""
 
-from collections.abc import Callable, Sequence
-
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 
+from tallystick_finance import routes as finance_routes
+from tallystick_finance.finance import Finance
 from tallystick_ledger import routes as ledger_routes
 from tallystick_ledger.context import Context
 from tallystick_ledger.errors import Refusal
@@ -15,15 +15,14 @@ from tallystick_wire.errors import WireError
 
 MAX_JSON_BYTES = 64 * 1024  # of a body that is parsed for a handler; doors that take more read it themselves
 
-Provider = Callable[[Context], Sequence[BaseRouteHandler]]
 
-PROVIDERS: tuple[Provider, ...] = (ledger_routes.routes,)
-
-
-def build(context: Context) -> Litestar:
-    """The app, not yet serving. It keeps no state of its own."""
+def build(context: Context, finance: Finance | None = None) -> Litestar:
+    """The app, not yet serving. Without finance it is a ledger and no bank."""
+    handlers: list[BaseRouteHandler] = [*ledger_routes.routes(context)]
+    if finance is not None:
+        handlers += finance_routes.routes(context, finance)
     return Litestar(
-        route_handlers=[handler for provider in PROVIDERS for handler in provider(context)],
+        route_handlers=handlers,
         exception_handlers={
             Refusal: problems.refusal,
             HTTPException: problems.http_error,

@@ -26,7 +26,7 @@ def problem(status: int, title: str, detail: str, **more: object) -> Response[by
 
 
 def refusal(_: AnyRequest, error: Refusal) -> Response[bytes]:
-    return problem(error.status, error.title, str(error))
+    return problem(error.status, error.title, str(error), **error.members)
 
 
 def http_error(_: AnyRequest, error: HTTPException) -> Response[bytes]:

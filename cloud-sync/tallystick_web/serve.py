@@ -39,7 +39,7 @@ def serve(config: CloudConfig) -> None:
 def _server(config: CloudConfig, service: Service) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
-            app.build(service.context),
+            app.build(service.context, service.finance),
             host=config.host,
             port=config.port,
             log_config=None,

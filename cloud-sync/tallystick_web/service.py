@@ -2,13 +2,21 @@
 
     sequence    every sequence_ms     pending entries get their indexes
     publish     every publish_ms      the head is cosigned and published; then finance reads the new facts
+    notify      every publish_ms      what happened to loans is told: a line here, a webhook
 """
 
 import hashlib
+import secrets
 import threading
 import time
 from collections.abc import Callable
 
+import httpx
+
+from tallystick_finance import project
+from tallystick_finance.errors import ConflictError, FinanceError, SignerError
+from tallystick_finance.finance import Finance
+from tallystick_finance.notify import Hook, Notifier
 from tallystick_ledger.blobs import Blobs
 from tallystick_ledger.context import Context
 from tallystick_ledger.db import Database
@@ -23,7 +31,7 @@ from tallystick_proof.trust import Trust
 from tallystick_provisioning import key_file, secret_file
 from tallystick_provisioning.errors import ProvisioningError
 from tallystick_web import journal
-from tallystick_web.config import CloudConfig
+from tallystick_web.config import CloudConfig, FinanceConfig
 from tallystick_web.errors import ConfigError, ServiceError
 
 _QUIET_AFTER = 3  # equal failures in a row that are logged one by one; then every sixtieth
@@ -81,11 +89,17 @@ class Service:
         self._publisher = Publisher(self.ledger, signer, self._witnesses, config.refresh_ms, monotonic_ms)
         token = _token(config)
         self.context = Context(self.ledger, hashlib.sha256(token.encode()).digest())
+        self.finance = None if config.finance is None else open_finance(config.finance, self.ledger)
+        self._client = httpx.Client(trust_env=False)
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._loop, args=("sequence", self._sequence, config.sequence_ms)),
-            threading.Thread(target=self._loop, args=("publish", self._publish, config.publish_ms)),
+        loops: list[tuple[str, Step, int]] = [
+            ("sequence", self._sequence, config.sequence_ms),
+            ("publish", self._publish, config.publish_ms),
         ]
+        if config.finance is not None and self.finance is not None:
+            notifier = Notifier(self.finance, journal.say, _hook(config.finance, self._client), wall_ms)
+            loops.append(("notify", notifier.deliver, config.publish_ms))
+        self._threads = [threading.Thread(target=self._loop, args=loop, name=loop[0]) for loop in loops]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -100,6 +114,7 @@ class Service:
         self._publisher.close()
         for witness in self._witnesses:
             witness.close()
+        self._client.close()
         self.ledger.db.close()
 
     def _sequence(self) -> None:
@@ -109,23 +124,42 @@ class Service:
         published = self._publisher.publish_once()
         if published is not None:
             journal.say("published", size=published.size, latest_ms=published.latest_ms)
+        if self.finance is not None:
+            project.run(self.finance)
 
     def _loop(self, name: str, step: Step, every_ms: int) -> None:
-        """A witness that is away is waited for; a broken store or a fault of ours stops the service."""
+        """What is away or not enrolled yet is waited for; a broken store or a fault of ours stops the service."""
         failures = 0
         while not self._stop.wait(every_ms / 1000):
             try:
                 step()
                 failures = 0
-            except PublishError as error:
+            except (PublishError, SignerError, ConflictError) as error:
                 failures += 1
                 if failures <= _QUIET_AFTER or failures % _QUIET_STEP == 0:
-                    journal.warn("not-published", loop=name, why=str(error), failures=failures)
+                    journal.warn("waiting", loop=name, why=str(error), failures=failures)
             except Exception as error:  # noqa: BLE001 (whatever it is, going on would hide it)
                 journal.fault("loop-failed", error, loop=name, store=isinstance(error, StoreError))
                 self.fault = error
                 self._on_fault()
                 return
+
+
+def open_finance(config: FinanceConfig, ledger: Ledger) -> Finance:
+    """Finance on the ledger's database, with the key that signs decisions."""
+    try:
+        return Finance(ledger, key_file.load(config.decision_key, keys.DECISION), secrets.token_bytes)
+    except (ProvisioningError, FinanceError) as error:
+        raise ConfigError(f"finance.decision_key: {error}") from None
+
+
+def _hook(config: FinanceConfig, client: httpx.Client) -> Hook | None:
+    if config.webhook_url is None or config.webhook_secret is None:
+        return None
+    try:
+        return Hook(config.webhook_url, secret_file.read(config.webhook_secret).strip(), client)
+    except (ProvisioningError, FinanceError) as error:
+        raise ConfigError(f"finance.webhook_secret: {error}") from None
 
 
 def _token(config: CloudConfig) -> str:

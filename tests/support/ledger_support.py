@@ -4,8 +4,6 @@ Keys, statements and readings come from the `world` fixture's maker (tests/conft
 what is in this ledger is only what a test puts there.
 """
 
-import json
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +106,14 @@ class TestGateway:
     def __init__(self, world: Any, name: str = "gateway", epoch: int = 1) -> None:
         self.world, self.epoch = world, epoch
         self.signer: Signer = world.signers[name]
-        self.token = world.secret(f"token {name}")
+        self.bearer: str = world.secret(f"token {name}").hex()
         self.entries: list[bytes] = []
         self.sent = 0
 
     def take(self, *bodies: bytes, kind: int = entry.READING) -> None:
         for body in bodies:
-            self.take_raw(
-                GatewayEntry(kind, 1, len(self.entries), self.world.now_ms, entry.CLOCK_NTP, 20, "serial", body).encode()
-            )
+            now_ms, clock = self.world.now_ms, entry.CLOCK_NTP
+            self.take_raw(GatewayEntry(kind, 1, len(self.entries), now_ms, clock, 20, "serial", body).encode())
 
     def take_raw(self, *entries: bytes) -> None:
         self.entries += entries
@@ -140,7 +137,3 @@ class TestGateway:
         answer = receive(ledger, key, request or self.request(), cursor)
         self.sent = answer.known_size
         return answer
-
-    @property
-    def bearer(self) -> str:
-        return self.token.hex()

@@ -51,9 +51,8 @@ def init(
 ) -> int:
     """Make a witness: its key (0600), witness.vkey, an empty state, and witness.toml.
 
-    Examples
-    --------
-    tallystick witness init w1 --name witness.example/w1 --log-vkey ledger/ledger.vkey
+    Example:
+        tallystick witness init w1 --name witness.example/w1 --log-vkey ledger/ledger.vkey
 
     Parameters
     ----------
@@ -84,9 +83,8 @@ def init(
 def serve(*, config: Path) -> int:
     """Serve a witness until SIGTERM.
 
-    Examples
-    --------
-    tallystick witness serve --config w1/witness.toml
+    Example:
+        tallystick witness serve --config w1/witness.toml
 
     Parameters
     ----------
