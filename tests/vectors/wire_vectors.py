@@ -89,7 +89,7 @@ def reading_vectors(public_key: bytes) -> "dict[str, object]":
         senml.Record("h", "%RH", 61),
         senml.Record("b", "V", senml.Decimal(-3, 3307)),
     ]
-    boot = reading.BootRecord("power on", 0, 256, bytes(range(8)), bytes(range(8, 16)))
+    boot = reading.BootRecord("power on", 0, 0, bytes(range(8)), bytes(range(8, 16)))
     first = _reading(kid, reading.Chain(1, 1, 412, reading.genesis(ORIGIN, public_key), None), name, boot.records())
     anchored = reading.Chain(1, 2, 60412, reading.parse(first).link, (19, hashlib.sha256(b"a").digest()[:16], 31007))
     second = _reading(kid, anchored, name, measured)
