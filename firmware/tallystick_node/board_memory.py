@@ -20,12 +20,12 @@ class MemoryStorage:
 
     def read(self, name: str) -> bytes:
         if name not in self.files:
-            raise OSError(errno.ENOENT)
+            raise OSError(errno.ENOENT, name)
         return self.files[name]
 
     def write(self, name: str, data: bytes) -> None:
         if self.full:
-            raise OSError(errno.ENOSPC)
+            raise OSError(errno.ENOSPC, name)
         self.files[name] = data
 
     def rename(self, old: str, new: str) -> None:
