@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = sorted(path.parent for top in ROOT.iterdir() if top.is_dir() for path in top.glob("tallystick_*/__init__.py"))
-NAME = re.compile(r"(?!_)([A-Z0-9]+_)*(MAX|MIN|LIMIT)(_[A-Z0-9]+)*")
+# A lender's warm limit bounds a room, not what comes in.
+NAME = re.compile(r"(?!_|WARM_)([A-Z0-9]+_)*(MAX|MIN|LIMIT)(_[A-Z0-9]+)*")
 ROW = re.compile(r"^\| `(tallystick_\w+\.\w+\.\w+)` \| ([^|]+?) \| ([^|]+) \|$", re.MULTILINE)
 
 
