@@ -26,6 +26,8 @@ class Keys:
         self._db = db
         self._now_ms = now_ms
         self._directory = Directory(trust)
+        # Two locks: whoever holds the database may ask who is enrolled, while a follower waits for the database.
+        self._following = threading.Lock()
         self._lock = threading.Lock()
         self._last_id = 0
         self._count = 0
@@ -35,12 +37,13 @@ class Keys:
 
     def follow(self) -> int:
         """Take every committed entry that is new; the id of the last one. Never inside a transaction."""
-        with self._lock:
+        with self._following:
             while page := self._page():
-                for entry_id, parsed, logged_ms in page:
-                    if parsed is not None:
-                        self._take(parsed, self._count, logged_ms)
-                    self._last_id, self._count = entry_id, self._count + 1
+                with self._lock:
+                    for entry_id, parsed, logged_ms in page:
+                        if parsed is not None:
+                            self._take(parsed, self._count, logged_ms)
+                        self._last_id, self._count = entry_id, self._count + 1
             return self._last_id
 
     def by_kid(self, kid: bytes) -> EnrolledKey | None:

@@ -33,6 +33,7 @@ def _node(tx: Tx, key: EnrolledKey) -> dict[str, Any]:
     return {
         "thumbprint": key.thumbprint.hex(),
         "kid": key.kid.hex(),
+        "public_key": key.public_key.hex(),
         "model": key.instrument["model"] if key.instrument else None,
         "serial": key.instrument["serial"] if key.instrument else None,
         "enrolled_index": key.enrolled_index,
