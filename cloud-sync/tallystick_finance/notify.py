@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httpx
 from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from tallystick_finance import records
 from tallystick_finance.errors import FinanceError
@@ -40,7 +41,7 @@ class Hook:
         self._client = client
         try:
             self._signer = Webhook(secret)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, EmptyWebhookSecretError) as error:
             raise FinanceError(f"webhook secret: {error}; it is whsec_ and base64") from None
 
     def post(self, event_id: str, body: str, now_ms: int) -> str | None:

@@ -72,13 +72,16 @@ def step(finance: Finance) -> bool:
         return False
     seen_keys = ledger.keys.follow()
     page: list[Fact] = []
-    if old.idx < published.size - 1:
+    if (old.idx, old.offset) < (published.size - 1, _END_OF_ENTRY):
         page = [fact for fact in facts(ledger, (old.idx, old.offset), FACTS_PAGE) if fact.index < published.size]
+    readings = _observed(finance, page)
     with ledger.db.transaction() as tx:
         if keys_changed(tx, seen_keys):
             return True  # somebody was enrolled or revoked since: look again
-        for fact in page:
-            _take(tx, finance, fact)
+        for node, seen in readings:
+            records.add_reading(tx, node, seen)
+        for node in {node for node, _ in readings}:
+            records.mark_due(tx, node)
         if len(page) < FACTS_PAGE:
             new = _decide_as_of(tx, finance, published, old)
         else:
@@ -93,17 +96,20 @@ def _next(tx: Tx, after: int) -> Published | None:
     return None if row is None else Published(*row)
 
 
-def _take(tx: Tx, finance: Finance, fact: Fact) -> None:
-    """Keep a valid reading with the time that witnesses give it; anything else is no evidence."""
-    if fact.kind != READING or fact.verdict != VALID or fact.latest_ms is None:
-        return
-    found = reading.parse(fact.data)
-    key = finance.ledger.keys.by_kid(found.kid)
-    if key is None:
-        return  # the ledger calls nothing valid without its key
-    origin = finance.ledger.origin
-    records.add_reading(tx, key.thumbprint, observe(found, key.public_key, origin, _anchor(tx, found), fact.latest_ms))
-    records.mark_due(tx, key.thumbprint)
+def _observed(finance: Finance, page: list[Fact]) -> list[tuple[bytes, Observation]]:
+    """(node, observation) of the valid readings, with the time that witnesses give them; the rest is no evidence."""
+    ledger = finance.ledger
+    found = []
+    with ledger.db.read() as tx:
+        for fact in page:
+            if fact.kind != READING or fact.verdict != VALID or fact.latest_ms is None:
+                continue
+            parsed = reading.parse(fact.data)
+            key = ledger.keys.by_kid(parsed.kid)
+            if key is not None:  # always: the ledger calls nothing valid without its key
+                seen = observe(parsed, key.public_key, ledger.origin, _anchor(tx, parsed), fact.latest_ms)
+                found.append((key.thumbprint, seen))
+    return found
 
 
 def _anchor(tx: Tx, found: reading.Reading) -> AnchorTime | None:
@@ -119,9 +125,8 @@ def _anchor(tx: Tx, found: reading.Reading) -> AnchorTime | None:
 
 def _decide_as_of(tx: Tx, finance: Finance, published: Published, old: Cursor) -> Cursor:
     """Decide on the loans that this checkpoint may change; the new cursor. All its facts are taken by now."""
-    taken = Cursor(published.size - 1, _END_OF_ENTRY, old.publication)
-    if published.size - 1 < old.idx:
-        taken = old
+    place = max((old.idx, old.offset), (published.size - 1, _END_OF_ENTRY))
+    taken = Cursor(*place, old.publication)
     if published.time_ms is not None:
         due = records.due(tx, published.size, published.time_ms, LOANS_PAGE)
         for loan in due:

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from tallystick_finance import records, views
 from tallystick_finance.errors import Refused
@@ -33,8 +33,8 @@ MAX_CURSOR = (1 << 63) - 1
 PUBLISH_WAIT_S = 10.0
 PUBLISH_LOOK_S = 0.2
 
-After = Annotated[int, Parameter(query="after", ge=-1, le=MAX_CURSOR)]
-Limit = Annotated[int, Parameter(query="limit", ge=1, le=MAX_PAGE)]
+After = Annotated[int, QueryParameter(ge=-1, le=MAX_CURSOR)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE)]
 
 
 class OpenLoan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +85,7 @@ def _loans(context: Context, finance: Finance) -> list[BaseRouteHandler]:
         return LoanPage([views.loan(loan) for loan in found], found[-1].number if len(found) == limit else None)
 
     @get("/v1/loans/{loan:str}", sync_to_thread=True)
-    def get_loan(request: AnyRequest, loan: str) -> LoanView:
+    def get_loan(request: AnyRequest, loan: FromPath[str]) -> LoanView:
         """One loan as it stands."""
         context.require_api_token(request)
         with db.read() as tx:
@@ -98,7 +98,7 @@ def _reports(context: Context, finance: Finance) -> list[BaseRouteHandler]:
     db = finance.ledger.db
 
     @get("/v1/loans/{loan:str}/decisions", sync_to_thread=True)
-    def get_decisions(request: AnyRequest, loan: str, after: After = -1, limit: Limit = PAGE) -> DecisionPage:
+    def get_decisions(request: AnyRequest, loan: FromPath[str], after: After = -1, limit: Limit = PAGE) -> DecisionPage:
         """A loan's decisions, the first one (n = 0) first."""
         context.require_api_token(request)
         with db.read() as tx:
@@ -115,7 +115,7 @@ def _reports(context: Context, finance: Finance) -> list[BaseRouteHandler]:
         return EventPage([views.event(item) for item in found], found[-1].id if len(found) == limit else None)
 
     @get("/evidence/decisions/{identity:str}", sync_to_thread=True)
-    def get_evidence(request: AnyRequest, identity: str) -> Response[bytes]:
+    def get_evidence(request: AnyRequest, identity: FromPath[str]) -> Response[bytes]:
         """The bundle from which anyone computes the decision again."""
         context.require_api_token(request)
         content = decision_bundle(finance, identity_of(identity))
