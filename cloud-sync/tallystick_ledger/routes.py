@@ -1,12 +1,12 @@
 """The ledger's HTTP face. Handlers read a request, call one function, and write its answer."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.concurrency import sync_to_thread
 from litestar.handlers import BaseRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery
 
 from tallystick_ledger import publications, tree
 from tallystick_ledger.admit import admit, index_of
@@ -75,7 +75,7 @@ def _doors(context: Context) -> list[BaseRouteHandler]:
         return {"identity": identity.hex(), "index": index}
 
     @get("/entries/{identity:str}", sync_to_thread=True)
-    def get_entry(request: AnyRequest, identity: str) -> Response[Any]:
+    def get_entry(request: AnyRequest, identity: FromPath[str]) -> Response[Any]:
         """Where a statement stands; with the API token and `Accept: application/cose` the statement itself."""
         name = identity_of(identity)
         with ledger.db.read() as tx:
@@ -93,8 +93,8 @@ def _doors(context: Context) -> list[BaseRouteHandler]:
     @post("/gateways/{thumbprint:str}/sync", status_code=200, request_max_body_size=MAX_BODY_BYTES)
     async def post_sync(
         request: AnyRequest,
-        thumbprint: str,
-        cursor: Annotated[int, Parameter(query="cursor")] = 0,
+        thumbprint: FromPath[str],
+        cursor: FromQuery[int] = 0,
     ) -> Response[Any]:
         """Take a gateway's batch. The token is checked before the body is read."""
         gateway = await sync_to_thread(
@@ -128,7 +128,7 @@ def _log(context: Context) -> list[BaseRouteHandler]:
         return Response(published.note, media_type=NOTE, headers=_CHECKPOINT_AGE)
 
     @get("/tile/{rest:path}", sync_to_thread=True)
-    def get_tile(rest: str) -> Response[bytes]:
+    def get_tile(rest: FromPath[str]) -> Response[bytes]:
         """A hash tile (C2SP tlog-tiles). Entries are not public."""
         try:
             level, number, width = tiles.parse_tile_path("tile/" + str(rest).lstrip("/"))
@@ -151,14 +151,16 @@ def _evidence(context: Context) -> list[BaseRouteHandler]:
     ledger = context.ledger
 
     @get("/evidence/readings/{thumbprint:str}/{seq:int}", sync_to_thread=True)
-    def get_reading(request: AnyRequest, thumbprint: str, seq: int) -> Response[bytes]:
+    def get_reading(request: AnyRequest, thumbprint: FromPath[str], seq: FromPath[int]) -> Response[bytes]:
         """The bundle of one reading."""
         context.require_api_token(request)
         content = reading_bundle(ledger, identity_of(thumbprint), _number(seq))
         return bundle_response(content, f"reading-{thumbprint[:16]}-{seq}")
 
     @get("/evidence/readings/{thumbprint:str}", sync_to_thread=True)
-    def get_window(request: AnyRequest, thumbprint: str, first: int, last: int) -> Response[bytes]:
+    def get_window(
+        request: AnyRequest, thumbprint: FromPath[str], first: FromQuery[int], last: FromQuery[int]
+    ) -> Response[bytes]:
         """The bundle of a window of readings."""
         context.require_api_token(request)
         content = window_bundle(ledger, identity_of(thumbprint), _number(first), _number(last))
