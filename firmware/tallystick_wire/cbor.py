@@ -284,7 +284,7 @@ class _Reader:
         major, information = initial >> 5, initial & 31
         if major == _SIMPLE:
             return self.simple(information)
-        argument = self.argument(information)
+        argument = information if information < 24 else self.argument(information)
         if major == _UNSIGNED:
             return argument
         if major == _NEGATIVE:
@@ -304,8 +304,7 @@ class _Reader:
         return Tag(argument, value)
 
     def argument(self, information: int) -> int:
-        if information < 24:
-            return information
+        """What follows a head of 24 or more."""
         if information > 27:
             raise CborError("indefinite lengths and reserved heads are refused")
         size = 1 << (information - 24)

@@ -19,13 +19,20 @@ SIGNATURE_BYTES = 64
 
 
 class Sign1:
-    """The parts of one message. Nothing here says that the signature is right."""
+    """The parts of one message; `bare` is it with an empty unprotected header. Nothing says the signature is right."""
 
-    __slots__ = ("payload", "protected", "protected_map", "signature", "unprotected")
+    __slots__ = ("bare", "payload", "protected", "protected_map", "signature", "unprotected")
 
     def __init__(
-        self, protected: bytes, protected_map: cbor.Map, unprotected: cbor.Map, payload: bytes, signature: bytes
+        self,
+        bare: bytes,
+        protected: bytes,
+        protected_map: cbor.Map,
+        unprotected: cbor.Map,
+        payload: bytes,
+        signature: bytes,
     ) -> None:
+        self.bare = bare
         self.protected = protected
         self.protected_map = protected_map
         self.unprotected = unprotected
@@ -35,11 +42,6 @@ class Sign1:
     @property
     def to_be_signed(self) -> bytes:
         return sig_structure(self.protected, self.payload)
-
-    @property
-    def bare(self) -> bytes:
-        """The message with an empty unprotected header."""
-        return assemble(self.protected, self.payload, self.signature)
 
     @property
     def identity(self) -> bytes:
@@ -71,7 +73,10 @@ def split(data: bytes) -> Sign1:
         raise CoseError("the payload must be a byte string")
     if not isinstance(signature, bytes) or len(signature) != SIGNATURE_BYTES:
         raise CoseError("the signature must be %d bytes" % SIGNATURE_BYTES)
-    return Sign1(protected, _protected_map(protected), unprotected, payload, signature)
+    header = _protected_map(protected)
+    # Strict CBOR has one encoding, so a message without unprotected header is its own bare form.
+    bare_data = assemble(protected, payload, signature) if len(unprotected) else bytes(data)
+    return Sign1(bare_data, protected, header, unprotected, payload, signature)
 
 
 def bare(data: bytes) -> bytes:

@@ -16,7 +16,7 @@ MACs are under the link key, so a leak costs acks and anchors, never evidence.
 import hashlib
 
 from tallystick_wire import cbor, cose, reading
-from tallystick_wire.errors import CborError, MessageError
+from tallystick_wire.errors import CborError, MessageError, WireError
 from tallystick_wire.sequence import MAX_GAP_RANGES
 
 TYPE_CHECKING = False
@@ -90,7 +90,10 @@ def link_key(site_key: bytes, thumbprint: bytes) -> bytes:
 def kind(data: bytes) -> str:
     """Which message `data` is, by its outer form alone; MessageError when it is none."""
     if data[:1] == bytes([_FIRST_BYTE_SIGN1]):
-        header = cose.split(data).protected_map
+        try:
+            header = cose.split(data).protected_map
+        except WireError as error:
+            raise MessageError("signed message: %s" % error) from None
         if header.get(cose.LABEL_CONTENT) == reading.CONTENT_SENML_CBOR:
             return "reading"
         if header.get(cose.LABEL_TYP) == TYP_ENROL_REQUEST:

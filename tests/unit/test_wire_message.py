@@ -137,6 +137,8 @@ def test_a_reading_is_known_by_its_content_type() -> None:
         cbor.encode([1]),
         cbor.encode([KID, 1, 2]),
         cbor.encode([["hello"]]),
+        b"\xd2",
+        cose.assemble(b"", b"", bytes(64)),
         cose.assemble(cbor.encode({1: -8}), b"", bytes(64)),
         cose.assemble(cbor.encode({1: -8, 16: "application/vnd.tallystick.enrolment+cbor"}), b"", bytes(64)),
     ],
