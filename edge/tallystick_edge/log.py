@@ -288,7 +288,8 @@ class Log:
     def _transaction(self) -> Iterator[apsw.Connection]:
         """All or nothing, durable at the end. Inside another one it is a part of that."""
         with self._lock, _translated():
-            if self._db.in_transaction:
+            nested = self._db.in_transaction
+            if nested:
                 yield self._db
                 return
             self._db.execute("BEGIN IMMEDIATE")
