@@ -12,6 +12,9 @@ import httpx
 from tallystick_ledger.admit import admit
 from tallystick_ledger.blobs import Blobs
 from tallystick_ledger.db import Database
+from tallystick_ledger.directory import Keys
+from tallystick_ledger.fsck import fsck
+from tallystick_ledger.fsck_gateways import Stores
 from tallystick_ledger.ledger import Ledger
 from tallystick_ledger.publish import Publisher
 from tallystick_ledger.sequencer import sequence
@@ -137,3 +140,14 @@ class TestGateway:
         answer = receive(ledger, key, request or self.request(), cursor)
         self.sent = answer.known_size
         return answer
+
+
+def fsck_findings(live: LiveLedger) -> list[str]:
+    """What `cloud fsck` would say."""
+    view = Database(live.folder / "ledger.db")
+    try:
+        with view.read() as tx:
+            ledger = live.ledger
+            return fsck(Stores(tx, ledger.blobs, ledger.trust, Keys(ledger.db, ledger.trust, live.clock)), lambda _: None)
+    finally:
+        view.close()

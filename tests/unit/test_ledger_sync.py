@@ -39,7 +39,7 @@ def gateway(live: LiveLedger) -> TestGateway:
 
 
 def readings(live: LiveLedger, count: int, name: str = "node-a") -> list[bytes]:
-    return [live.world.nodes[name].measure(after_ms=10).data for _ in range(count)]
+    return [live.world.nodes[name].measure(450, 10).data for _ in range(count)]
 
 
 def verdicts(live: LiveLedger) -> list[str | None]:
