@@ -28,8 +28,8 @@ def finish(world: World, decision: dict[str, Any] | None, tell: Tell) -> None:
     nodes = {key[:16]: public_key(world, key) for key in world.node_keys}
     (world.folder / "nodes.json").write_text(json.dumps(nodes, indent=2) + "\n", "utf-8")
     for bundle in fetch_bundles(world, decision, acked):
-        printed = world.run("verify", bundle, "--trust", world.folder / "trust.toml")
-        tell(f"verified offline: {bundle.name}, {printed.strip().splitlines()[-1].strip()}")
+        checked = json.loads(world.run("verify", bundle, "--trust", world.folder / "trust.toml", "--json"))
+        tell(f"{bundle.name}: {checked['result']} offline, {len(checked['readings'])} readings")
     for part in (world.ledger, world.witness):
         if part is not None:
             part.stop()
