@@ -293,18 +293,18 @@ class World:
         for node in self.nodes.values():
             node.hold(self.ledger.published[-1][1])
 
-    def measure(self, name: str, celsius_cents: int = 450, gateway: str = "gateway") -> Reading:
-        """A node measures now, and the gateway logs it."""
-        made = self.nodes[name].measure(celsius_cents)
+    def measure(self, name: str, celsius_cents: int = 450, minutes: int = 1, gateway: str = "gateway") -> Reading:
+        """A node measures so many minutes after its last reading, and the gateway logs it."""
+        made = self.nodes[name].measure(celsius_cents, minutes * MINUTE_MS)
         index = self.gateways[gateway].take(entry.READING, made.data)
         self.where[name, made.chain.seq] = (gateway, index)
         return made
 
-    def minute(self, celsius_cents: int = 450) -> None:
-        """Every node measures once; a minute passes."""
-        self.now_ms += MINUTE_MS
+    def minute(self, celsius_cents: int = 450, minutes: int = 1) -> None:
+        """Time passes, then every node measures once."""
+        self.now_ms += minutes * MINUTE_MS
         for name in self.nodes:
-            self.measure(name, celsius_cents)
+            self.measure(name, celsius_cents, minutes)
 
     def sync(self) -> bytes:
         """Every gateway with something new syncs, and the ledger publishes."""
@@ -460,13 +460,13 @@ class Story(World):
         super().__init__(name, **options)
         self.loan = self.lend()
         self.anchor()
-        for celsius_cents in (450, 455, 460):
-            self.minute(celsius_cents)
+        for celsius_cents in (450, 460):
+            self.minute(celsius_cents, 4)
         self.gateways["gateway"].take(entry.NOTE, (entry.NOTE_LINK, Map([("up", True)])))
         self.sync()
         self.anchor()
-        for celsius_cents in (900, 950, 1000, 900, 850, 860, 870, 900, 900, 900, 900, 450):
-            self.minute(celsius_cents)
+        for celsius_cents in (900, 950, 1000, 900, 450):
+            self.minute(celsius_cents, 4)
         self.decide(self.loan, self.sync())
         self.now_ms += 300 * MINUTE_MS
         self.minute(440)
