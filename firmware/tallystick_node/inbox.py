@@ -37,30 +37,34 @@ def _hello(node: "Node", data: bytes, now_ms: int) -> bytes:
 
 def _enrol(node: "Node", data: bytes, now_ms: int) -> bytes:
     origin, pen, nonce = message.open_enrol(data)
-    refusal = _refuse_other_log(node, origin, pen)
-    if refusal is not None:
-        return refusal
+    if _in_another_log(node, origin, pen):
+        return _refuse(node, "this node belongs to another log already")
     jti = node.board.random_bytes(message.JTI_BYTES)
     return message.enrol_request(node.kid, node.key.public_key, "node", origin, nonce, jti, node.key.sign)
 
 
 def _link(node: "Node", data: bytes, now_ms: int) -> bytes:
     link_key, origin, pen = message.open_link(data)
-    refusal = _refuse_other_log(node, origin, pen)
-    if refusal is not None:
-        return refusal
-    node.enrol(Config(origin, pen, link_key))
-    # A crash before this answer: the node is enrolled, and says so when it is asked again.
+    if _in_another_log(node, origin, pen):
+        return _refuse(node, "this node belongs to another log already")
+    if node.config is None:
+        node.enrol(Config(origin, pen, link_key))
+        # A crash before the answer: the node is enrolled, and says so when it is asked again.
+    elif node.config.link_key != link_key:
+        # Whoever could give the node a key of his own could ack away what no gateway holds.
+        return _refuse(node, "this node has another link key already")
     return message.build_linked(node.kid)
 
 
-def _refuse_other_log(node: "Node", origin: str, pen: int) -> "bytes | None":
+def _in_another_log(node: "Node", origin: str, pen: int) -> bool:
     """One key lives in one log: else its readings could be replayed from one into the other."""
     known = node.config
-    if known is None or (known.origin == origin and known.pen == pen):
-        return None
+    return known is not None and (known.origin != origin or known.pen != pen)
+
+
+def _refuse(node: "Node", reason: str) -> bytes:
     node.count("enrolments_refused")
-    return message.build_refused("this node belongs to another log already")
+    return message.build_refused(reason)
 
 
 def _identify(node: "Node", data: bytes, now_ms: int) -> None:

@@ -51,11 +51,10 @@ class Node:
         return found
 
     def enrol(self, config: "Config") -> None:
-        """Belong to a log from now on, across boots; again for the same log, with a new link key perhaps."""
+        """Belong to a log from now on, across boots."""
         state.save_config(self._files, config)
         self.config = config
-        if self.chain is None:
-            self._start_chain(config)
+        self._start_chain(config)
 
     def receive(self) -> "list[bytes]":
         return self._decoder.feed(self.board.link.read())

@@ -1,0 +1,253 @@
+"""The node's small parts: sensor, cold room, clock, link, firmware hash, and the lists of files to install."""
+
+import json
+import os
+import select
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pytest
+
+import tallystick_node
+from tallystick_node import sensor, sht3x
+from tallystick_node.board_unix import _excursion
+from tallystick_node.clock import Uptime
+from tallystick_node.cold_room import ColdRoom
+from tallystick_node.errors import SensorError
+from tallystick_node.firmware import firmware_hash
+from tallystick_node.link import READ_LIMIT_BYTES, StreamLink
+from tallystick_node.sensor import Measurement
+from tallystick_tools import micropython
+from tallystick_wire.senml import Decimal
+
+FIRMWARE = Path(tallystick_node.__file__).parents[1]
+MINUTE_MS = 60_000
+WARM_CENTI_CELSIUS = 800
+
+# --- sensor
+
+
+def test_records_of_a_measurement() -> None:
+    found = sensor.records(Measurement(-512, 70, 3600, True))
+    assert [(one.name, one.unit, one.value) for one in found] == [
+        ("t", "Cel", Decimal(-2, -512)),
+        ("h", "%RH", 70),
+        ("b", "V", Decimal(-3, 3600)),
+        ("d", None, True),
+    ]
+    assert [one.name for one in sensor.records(Measurement(0, 0, 0, None))] == ["t", "h", "b"]
+
+
+@pytest.mark.parametrize("values", [(-9001, 50, 3000), (15001, 50, 3000), (0, -1, 3000), (0, 101, 3000), (0, 50, -1)])
+def test_what_no_sensor_can_say_is_refused(values: tuple[int, int, int]) -> None:
+    with pytest.raises(SensorError):
+        Measurement(*values, None)
+
+
+def test_sht3x() -> None:
+    assert sht3x._crc8(b"\xbe\xef") == 0x92, "the datasheet's example"
+    assert sht3x.decode(bytes.fromhex("000081") + bytes.fromhex("000081")) == (-4500, 0)
+    assert sht3x.decode(bytes.fromhex("ffffac") + bytes.fromhex("ffffac")) == (13000, 100)
+    good = bytes.fromhex("6666936666" + "93")
+    assert sht3x.decode(good) == (2500, 40)
+    for bit in range(8 * len(good)):
+        answer = bytearray(good)
+        answer[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SensorError, match="checksum"):
+            sht3x.decode(bytes(answer))
+
+
+def test_a_silent_sht3x() -> None:
+    class Bus:
+        def writeto(self, address: int, data: bytes) -> int:
+            raise OSError(19, "no device")
+
+        def readfrom(self, address: int, count: int) -> bytes:
+            return b""
+
+    with pytest.raises(SensorError, match="SHT3x"):
+        sht3x.Sht3x(Bus()).measure()
+
+
+# --- cold room
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_a_calm_room_stays_cold(seed: int) -> None:
+    """An hour outside is 60 hours in the room: compressor and doors, and never above 8 degrees."""
+    room = ColdRoom(seed, None)
+    measured = [room.measure(ms) for ms in range(0, 60 * MINUTE_MS, 500)]
+    temperatures = [one.temperature_centi_celsius for one in measured]
+    assert 200 < min(temperatures) < max(temperatures) < WARM_CENTI_CELSIUS
+    assert max(temperatures) - min(temperatures) > 150, "it lives"
+    assert any(one.door_open for one in measured)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_excursion_is_warm_and_ends(seed: int) -> None:
+    room = ColdRoom(seed, (12_000, 12_000))
+    warm = [ms for ms in range(0, 60_000, 250) if room.measure(ms).temperature_centi_celsius > WARM_CENTI_CELSIUS]
+    assert 12_000 < warm[0] < 15_000, "soon after it starts"
+    assert warm == list(range(warm[0], warm[-1] + 1, 250)), "warm without a break"
+    assert 24_000 <= warm[-1] < 45_000, "the room recovers"
+
+
+def test_the_room_is_the_same_on_micropython() -> None:
+    program = (
+        "from tallystick_node.cold_room import ColdRoom\n"
+        "room = ColdRoom(7, (5000, 5000))\n"
+        "print([(m.temperature_centi_celsius, m.humidity_percent, m.battery_mv) for m in"
+        " [room.measure(ms) for ms in range(0, 20000, 400)]])"
+    )
+    interpreter = micropython.find()
+    assert interpreter is not None
+    done = subprocess.run(
+        [interpreter, "-c", program], env=micropython.environment(), capture_output=True, text=True, check=True
+    )
+    room = ColdRoom(7, (5000, 5000))
+    here = [room.measure(ms) for ms in range(0, 20000, 400)]
+    assert done.stdout.strip() == str(
+        [(one.temperature_centi_celsius, one.humidity_percent, one.battery_mv) for one in here]
+    )
+
+
+def test_the_excursion_setting() -> None:
+    assert _excursion("12.5,3") == (12_500, 3_000)
+    assert _excursion("") is None
+    assert _excursion(None) is None
+
+
+# --- clock
+
+
+def test_uptime_does_not_wrap() -> None:
+    ticks = iter([2**30 - 10, 2**30 - 5, 3, 3, 2**29])
+
+    def diff(later: int, earlier: int) -> int:
+        return ((later - earlier + 2**29) % 2**30) - 2**29
+
+    uptime = Uptime(lambda: next(ticks), diff)
+    assert [uptime.ms() for _ in range(4)] == [5, 13, 13, 2**29 + 10]
+
+
+# --- link
+
+
+class Pipe:
+    """A StreamLink whose other end the test holds."""
+
+    def __init__(self) -> None:
+        node_in, self.into_node = os.pipe()
+        self.from_node, node_out = os.pipe()
+        for number in (node_in, node_out):
+            os.set_blocking(number, False)
+        # Unbuffered files answer None and short counts like MicroPython's.
+        self.reader = cast(BinaryIO, os.fdopen(node_in, "rb", buffering=0))
+        self.writer = cast(BinaryIO, os.fdopen(node_out, "wb", buffering=0))
+        self.link = StreamLink(self.reader, self.writer)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.reader.close()
+    made.writer.close()
+    for number in (made.into_node, made.from_node):
+        os.close(number)
+
+
+def test_reading_never_waits(pipe: Pipe) -> None:
+    assert pipe.link.read() == b""
+    os.write(pipe.into_node, b"x" * (READ_LIMIT_BYTES + 10))
+    assert pipe.link.read() == b"x" * READ_LIMIT_BYTES
+    assert pipe.link.read() == b"x" * 10
+    assert not pipe.link.hung_up
+
+
+def test_a_hang_up_is_noticed() -> None:
+    made = Pipe()
+    os.close(made.into_node)
+    assert made.link.read() == b""
+    assert made.link.hung_up
+    made.reader.close()
+    made.writer.close()
+    os.close(made.from_node)
+
+
+def test_a_full_pipe_drops_and_counts_and_never_waits(pipe: Pipe) -> None:
+    frame = b"\x05" * 999 + b"\0"
+    sent = 0
+    while pipe.link.write(frame):
+        sent += 1
+    assert pipe.link.dropped + pipe.link.partial == 1
+    for _ in range(5):
+        assert not pipe.link.write(frame)
+    assert pipe.link.dropped + pipe.link.partial == 6
+    drained = b""
+    while select.select([pipe.from_node], [], [], 0)[0]:
+        drained += os.read(pipe.from_node, 65536)
+    assert drained.count(frame) == sent
+    cut = len(drained) - sent * len(frame)
+    assert pipe.link.write(frame)
+    assert os.read(pipe.from_node, 65536) == (b"\0" + frame if cut else frame), "a torn frame is closed first"
+
+
+def test_a_torn_frame_does_not_swallow_the_next() -> None:
+    class Narrow:
+        """Takes 10 bytes, then nothing, then everything."""
+
+        def __init__(self) -> None:
+            self.room = [10, 0, 10_000]
+            self.got = b""
+
+        def write(self, data: bytes) -> int:
+            count = min(self.room.pop(0), len(data))
+            self.got += data[:count]
+            return count
+
+        def fileno(self) -> int:
+            return 1
+
+    narrow = Narrow()
+    reader, writer = os.pipe()
+    link = StreamLink(cast(BinaryIO, os.fdopen(reader, "rb", buffering=0)), cast(BinaryIO, narrow))
+    assert [link.write(b"a" * 19 + b"\0"), link.write(b"b\0"), link.write(b"c\0")] == [False, False, True]
+    assert narrow.got == b"a" * 10 + b"\0c\0"
+    assert (link.partial, link.dropped) == (1, 1)
+    link._reader.close()
+    os.close(writer)
+
+
+# --- what is installed
+
+
+def test_the_firmware_hash_tells_every_byte(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    (tmp_path / "b.mpy").write_text("2")
+    first = firmware_hash([str(tmp_path)])
+    (tmp_path / "notes.txt").write_text("not code")
+    assert firmware_hash([str(tmp_path)]) == first
+    (tmp_path / "a.py").write_text("3")
+    assert len({first, firmware_hash([str(tmp_path)]), firmware_hash([str(tmp_path / "none")])}) == 3
+
+
+def test_package_json_lists_what_a_board_needs() -> None:
+    listed = [name for name, _ in json.loads((FIRMWARE / "package.json").read_text("utf-8"))["urls"]]
+    packages = [path for name in ("tallystick_wire", "tallystick_node") for path in (FIRMWARE / name).glob("*.py")]
+    for_computers = {"board_unix.py", "board_memory.py", "cold_room.py"}
+    needed = {str(path.relative_to(FIRMWARE)) for path in packages if path.name not in for_computers}
+    assert set(listed) == needed | {"main.py"}
+    assert listed == [*sorted(listed[:-1]), "main.py"]
+
+
+def test_a_board_needs_nothing_of_what_it_is_not_given() -> None:
+    """No module that is installed imports one that is not, but for the choice of the board."""
+    for path in (FIRMWARE / "tallystick_node").glob("*.py"):
+        text = path.read_text("utf-8")
+        if path.name not in ("board.py", "board_unix.py", "board_memory.py"):
+            assert "board_unix" not in text
+            assert "board_memory" not in text
+            assert "cold_room" not in text or path.name == "cold_room.py"
