@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,16 +126,13 @@ def test_a_refusal_is_not_kept(bank: Bank, api: Api) -> None:
 
 
 def test_it_waits_for_the_next_checkpoint(bank: Bank, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "PUBLISH_WAIT_S", 10.0)
+    monkeypatch.setattr(routes, "PUBLISH_WAIT_S", 30.0)
     facility = bank.facility()
     pledge = bank.pledge(facility, bank.association())
-
-    async def meanwhile(seconds: float) -> None:
-        assert seconds == routes.PUBLISH_LOOK_S
-        bank.live.settle()
-
-    monkeypatch.setattr(routes.asyncio, "sleep", meanwhile)
+    publish = threading.Timer(0.5, bank.live.settle)
+    publish.start()
     assert api.open(facility, pledge).status_code == 201
+    publish.join()
 
 
 @pytest.mark.parametrize("key", ["", "x" * 129, "schl\u00fcssel"])
@@ -142,7 +140,7 @@ def test_idempotency_keys_refused(bank: Bank, api: Api, key: str) -> None:
     facility, pledge = offer(bank)
     body = {"facility": facility.hex(), "pledge": pledge.hex()}
     headers = {b"Idempotency-Key": key.encode()} if key else {}
-    problem(api.client.post("/v1/loans", json=body, headers=headers), "key-missing")  # type: ignore[arg-type]
+    problem(api.client.post("/v1/loans", json=body, headers=headers), "key-missing")
 
 
 @pytest.mark.parametrize(
@@ -217,15 +215,14 @@ def test_statements_for_something_else(bank: Bank, api: Api) -> None:
 
 def test_facilities_refused(bank: Bank, api: Api) -> None:
     association = bank.association()
-    for number, (change, name) in enumerate(
-        [
-            ({"rules": {"haircut_silence_bps": 100}}, "rules"),
-            ({"rules": {"grace_ms": 5}}, "rules"),
-            ({"currency": "XAU"}, "rules"),
-            ({"decision_key": bytes(32)}, "decision-key"),
-            ({"signer": "borrower"}, "signer"),
-        ]
-    ):
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"rules": {"haircut_silence_bps": 100}}, "rules"),
+        ({"rules": {"grace_ms": 5}}, "rules"),
+        ({"currency": "XAU"}, "rules"),
+        ({"decision_key": bytes(32)}, "decision-key"),
+        ({"signer": "borrower"}, "signer"),
+    ]
+    for number, (change, name) in enumerate(refused):
         facility = bank.facility(**change)
         pledge = bank.pledge(facility, association, currency=change.get("currency", "CNY"))
         bank.live.settle()

@@ -98,7 +98,7 @@ class Bank:
 
     def measure(self, celsius_cents: int = 450, name: str | None = None, *, deliver: bool = True) -> bytes:
         """A node measures; the gateway gets it unless it is lost on the way."""
-        made = self.world.nodes[name or self.names[0]].measure(celsius_cents)
+        made = self.world.nodes[name or self.names[0]].measure(celsius_cents, MINUTE_MS)
         if deliver:
             self.gateway.take(made.data)
         data: bytes = made.data
