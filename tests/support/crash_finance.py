@@ -127,7 +127,7 @@ def in_child(step: Any) -> bool:
         try:
             step()
             code = 0
-        except Exception:  # noqa: BLE001: told, and an error to the parent
+        except Exception:  # noqa: BLE001 (told, and an error to the parent)
             traceback.print_exc()
         finally:
             sys.stderr.flush()
