@@ -15,6 +15,11 @@ def simulate(
 ) -> int:
     """Run a real MicroPython node on a pty of this machine until Ctrl-C.
 
+    DIRECTORY/port is a link to the pty, so that other commands need not know its number.
+
+    Example:
+        tallystick node simulate node --interval-ms 500
+
     Parameters
     ----------
     directory
@@ -38,12 +43,19 @@ def simulate(
     try:
         with UnixNode(directory, settings) as node:
             node.start()
+            link(directory / "port", node.port)
             print(f"port {node.port}", flush=True)
             print(f"log  {node.log}", flush=True)
             return _watch(node)
     except NodeError as error:
         print(f"tallystick: {error}", file=sys.stderr)
         return 2
+
+
+def link(path: Path, port: str) -> None:
+    """Make `path` a link to the pty, in place of one that an earlier run left."""
+    path.unlink(missing_ok=True)
+    path.symlink_to(port)
 
 
 def _watch(node: UnixNode) -> int:
