@@ -12,7 +12,7 @@ It looks at one consistent view, so it may run beside a service. It holds 16 byt
 from collections.abc import Callable, Generator, Iterator
 
 from tallystick_ledger import tree
-from tallystick_ledger.db import Tx
+from tallystick_ledger.db import Database, Tx
 from tallystick_ledger.fsck_gateways import Stores, check_gateways
 from tallystick_proof import checkpoint, entry, merkle, policy, statement, tiles
 from tallystick_proof.errors import ProofError
@@ -46,6 +46,14 @@ def _check_file(stores: Stores) -> Iterator[str]:
             yield str(finding)
     for table, row, parent, _ in stores.tx.execute("PRAGMA foreign_key_check"):
         yield f"{table} row {row} names a row of {parent} that is not there"
+    fresh = Database(":memory:")
+    with fresh.read() as tx:
+        wanted = tx.execute("SELECT name, sql FROM sqlite_schema")
+    fresh.close()
+    stored = dict(stores.tx.execute("SELECT name, sql FROM sqlite_schema"))
+    for name, sql in wanted:
+        if stored.get(name) != sql:
+            yield f"{name} is not defined as this version defines it"
 
 
 def _check_entries(stores: Stores) -> Iterator[str]:

@@ -113,7 +113,7 @@ class TestGateway:
         self.entries: list[bytes] = []
         self.sent = 0
 
-    def take(self, *bodies: bytes, kind: int = entry.READING) -> None:
+    def take(self, *bodies: entry.Body, kind: int = entry.READING) -> None:
         for body in bodies:
             now_ms, clock = self.world.now_ms, entry.CLOCK_NTP
             self.take_raw(GatewayEntry(kind, 1, len(self.entries), now_ms, clock, 20, "serial", body).encode())
@@ -148,6 +148,7 @@ def fsck_findings(live: LiveLedger) -> list[str]:
     try:
         with view.read() as tx:
             ledger = live.ledger
-            return fsck(Stores(tx, ledger.blobs, ledger.trust, Keys(ledger.db, ledger.trust, live.clock)), lambda _: None)
+            keys = Keys(ledger.db, ledger.trust, live.clock)
+            return fsck(Stores(tx, ledger.blobs, ledger.trust, keys), lambda _: None)
     finally:
         view.close()

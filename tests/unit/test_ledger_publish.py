@@ -32,7 +32,7 @@ def published(live: LiveLedger) -> list[int]:
 def answering(live: LiveLedger, *statuses: int | None) -> Publisher:
     """A publisher whose witnesses answer these; None: as they really do."""
     vkeys = list(live.world.trust.policy.witnesses.values())
-    clients = []
+    clients: list[WitnessClient] = []
     for witness, status in zip(live.witnesses, statuses, strict=True):
 
         def answer(request: httpx.Request, witness: Any = witness, status: int | None = status) -> httpx.Response:
@@ -125,7 +125,9 @@ def test_proof_goes_to_the_first_checkpoint_over_the_leaf(live: LiveLedger) -> N
         assert publications.covering(tx, 3) is None
 
 
-def test_a_late_publisher_cannot_put_a_smaller_checkpoint_behind_a_larger_one(live: LiveLedger) -> None:
+def test_a_late_publisher_cannot_put_a_smaller_checkpoint_behind_a_larger_one(
+    live: LiveLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two processes publish: the slow one's checkpoint would become the first over leaves that have one."""
     live.enrol("node-a")
     sequence(live.ledger)
@@ -138,7 +140,7 @@ def test_a_late_publisher_cannot_put_a_smaller_checkpoint_behind_a_larger_one(li
         assert live.publisher.publish_once() is not None
         return original(*arguments)
 
-    slow._insert = overtaken  # type: ignore[method-assign]
+    monkeypatch.setattr(slow, "_insert", overtaken)
     assert slow.publish_once() is None
     assert published(live) == [2]
 
