@@ -1,6 +1,5 @@
 """`tallystick cloud ...`. Exit codes: 0 done, 1 refused or not clean, 2 could not run."""
 
-import functools
 import sys
 from json import dumps
 from pathlib import Path
@@ -14,7 +13,7 @@ from tallystick_ledger.db import Database
 from tallystick_ledger.errors import LedgerError
 from tallystick_ledger.fsck import fsck as check
 from tallystick_ledger.fsck_gateways import Stores
-from tallystick_provisioning.exit_codes import COULD_NOT_RUN, DONE, REFUSED, Command, Parameters, reporting
+from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_web import config as configuration
 from tallystick_web import setup_files
 from tallystick_web.client import Client
@@ -23,25 +22,11 @@ from tallystick_web.service import open_ledger, wall_ms
 from tallystick_web.show import show
 
 DEFAULT_URL = f"http://127.0.0.1:{configuration.DEFAULT_PORT}"
+FAILURES = (WebError, LedgerError)
 Repeatable = Annotated[list[str] | None, Parameter(negative=())]
 
 
-def _running(command: Command[Parameters]) -> Command[Parameters]:
-    """Print the errors of this package and of the ledger; they mean exit code 2."""
-
-    @functools.wraps(command)
-    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> int:
-        try:
-            return command(*arguments, **options)
-        except (WebError, LedgerError) as error:
-            print(f"could not run: {error}", file=sys.stderr)
-            return COULD_NOT_RUN
-
-    return run
-
-
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def init(
     folder: Path,
     *,
@@ -99,8 +84,7 @@ def init(
     return DONE
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def serve(*, config: Path) -> int:
     """Serve ledger, evidence and loans until SIGTERM.
 
@@ -118,8 +102,7 @@ def serve(*, config: Path) -> int:
     return DONE
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def status(*, token_file: Path, url: str = DEFAULT_URL, json: bool = False) -> int:
     """List nodes, gateways, loans and the last proof.
 
@@ -145,8 +128,7 @@ def status(*, token_file: Path, url: str = DEFAULT_URL, json: bool = False) -> i
     return DONE
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def fsck(*, config: Path) -> int:
     """Derive everything in the database anew and compare; exit code 0 when nothing is found.
 
@@ -171,8 +153,7 @@ def fsck(*, config: Path) -> int:
     return REFUSED if findings else DONE
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def export_readings(*, config: Path, out: Path) -> int:
     """Write every reading of the log once, as a CBOR sequence.
 
@@ -198,8 +179,7 @@ def export_readings(*, config: Path, out: Path) -> int:
     return DONE
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def evidence_reading(thumbprint: str, seq: int, *, token_file: Path, out: Path, url: str = DEFAULT_URL) -> int:
     """Fetch the bundle that proves one reading.
 
@@ -222,8 +202,7 @@ def evidence_reading(thumbprint: str, seq: int, *, token_file: Path, out: Path, 
     return _fetch(url, token_file, out, f"/evidence/readings/{thumbprint}/{seq}")
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def evidence_window(
     thumbprint: str, first: int, last: int, *, token_file: Path, out: Path, url: str = DEFAULT_URL
 ) -> int:
@@ -252,8 +231,7 @@ def evidence_window(
     return _fetch(url, token_file, out, f"/evidence/readings/{thumbprint}", first=first, last=last)
 
 
-@reporting()
-@_running
+@reporting(failures=FAILURES)
 def evidence_decision(identity: str, *, token_file: Path, out: Path, url: str = DEFAULT_URL) -> int:
     """Fetch the bundle from which a decision is recomputed.
 

@@ -14,8 +14,10 @@ Parameters = ParamSpec("Parameters")
 Command = Callable[Parameters, int]
 
 
-def reporting(*refusals: type[Exception]) -> Callable[[Command[Parameters]], Command[Parameters]]:
-    """A decorator that prints known errors to stderr; `refusals` are the further classes that mean exit code 1."""
+def reporting(
+    *refusals: type[Exception], failures: tuple[type[Exception], ...] = ()
+) -> Callable[[Command[Parameters]], Command[Parameters]]:
+    """A decorator that prints known errors to stderr: `refusals` are further ones of exit code 1, `failures` of 2."""
 
     known_refusals: tuple[type[Exception], ...] = (Refused, ProofError, WireError, *refusals)
 
@@ -27,7 +29,7 @@ def reporting(*refusals: type[Exception]) -> Callable[[Command[Parameters]], Com
             except known_refusals as error:
                 print(f"refused: {error}", file=sys.stderr)
                 return REFUSED
-            except (ProvisioningError, OSError) as error:
+            except (ProvisioningError, OSError, *failures) as error:
                 print(f"could not run: {error}", file=sys.stderr)
                 return COULD_NOT_RUN
 

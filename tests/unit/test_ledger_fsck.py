@@ -110,35 +110,39 @@ def test_finds_a_change_in_every_column_of_every_row(live: LiveLedger, tmp_path:
     chance = random.Random(7)
     missed, tried = [], 0
     with closing(sqlite3.connect(folder / "ledger.db", isolation_level=None)) as db:
-        tables = [
-            name
-            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-            if name not in UNCHECKED
-        ]
-        for table in tables:
-            columns = [(row[1], row[5]) for row in db.execute(f"PRAGMA table_info({table})")]
-            keys = [name for name, primary in columns if primary]
-            rows = db.execute(f"SELECT * FROM {table}").fetchall()
-            for row in chance.sample(rows, min(len(rows), 4)):
-                values = dict(zip([name for name, _ in columns], row, strict=True))
-                for name in values:
-                    other = changed(values[name], chance)
-                    where = " AND ".join(f"{key} IS ?" for key in keys)
-                    try:
-                        db.execute(f"UPDATE {table} SET {name} = ? WHERE {where}", [other, *(values[key] for key in keys)])
-                    except sqlite3.IntegrityError:
-                        continue  # the schema itself refuses this one
-                    tried += 1
-                    if not findings(live, folder):
-                        missed.append((table, name, values[name], other))
-                    moved = values | {name: other}
-                    where = " AND ".join(f"{key} IS ?" for key in keys)
-                    db.execute(
-                        f"UPDATE {table} SET {name} = ? WHERE {where}", [values[name], *(moved[key] for key in keys)]
-                    )
+        for table, keys, values in samples(db, chance):
+            for name in values:
+                moved = values | {name: changed(values[name], chance)}
+                try:
+                    update(db, table, keys, values, moved, name)
+                except sqlite3.IntegrityError:
+                    continue  # the schema itself refuses this one
+                tried += 1
+                if not findings(live, folder):
+                    missed.append((table, name, values[name], moved[name]))
+                update(db, table, keys, moved, values, name)
     assert not missed
     assert tried > 100
     assert findings(live, folder) == []
+
+
+def samples(db: sqlite3.Connection, chance: random.Random) -> list[tuple[str, list[str], dict[str, object]]]:
+    """(table, primary key columns, row) of up to four rows of every table."""
+    found = []
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
+        columns = [(row[1], row[5]) for row in db.execute(f"PRAGMA table_info({table})")]
+        rows = [] if table in UNCHECKED else db.execute(f"SELECT * FROM {table}").fetchall()
+        for row in chance.sample(rows, min(len(rows), 4)):
+            values = dict(zip([name for name, _ in columns], row, strict=True))
+            found.append((table, [name for name, primary in columns if primary], values))
+    return found
+
+
+def update(
+    db: sqlite3.Connection, table: str, keys: list[str], old: dict[str, Any], new: dict[str, Any], name: str
+) -> None:
+    where = " AND ".join(f"{key} IS ?" for key in keys)
+    db.execute(f"UPDATE {table} SET {name} = ? WHERE {where}", [new[name], *(old[key] for key in keys)])
 
 
 @pytest.mark.parametrize("table", ["segment", "tile", "tally", "statement", "publication", "batch", "epoch"])

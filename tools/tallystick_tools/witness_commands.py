@@ -40,7 +40,7 @@ class WitnessConfig:
     logs: dict[str, list[VerifierKey]]
 
 
-@reporting(WitnessError)
+@reporting(failures=(WitnessError,))
 def init(
     folder: Path,
     *,
@@ -79,7 +79,7 @@ def init(
     return DONE
 
 
-@reporting(WitnessError)
+@reporting(failures=(WitnessError,))
 def serve(*, config: Path) -> int:
     """Serve a witness until SIGTERM.
 
