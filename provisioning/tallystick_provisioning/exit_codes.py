@@ -18,8 +18,8 @@ def reporting(
     *refusals: type[Exception], failures: tuple[type[Exception], ...] = ()
 ) -> Callable[[Command[Parameters]], Command[Parameters]]:
     """A decorator that prints known errors to stderr: `refusals` are further ones of exit code 1, `failures` of 2."""
-
     known_refusals: tuple[type[Exception], ...] = (Refused, ProofError, WireError, *refusals)
+    known_failures: tuple[type[Exception], ...] = (ProvisioningError, OSError, *failures)
 
     def decorate(command: Command[Parameters]) -> Command[Parameters]:
         @functools.wraps(command)
@@ -29,7 +29,7 @@ def reporting(
             except known_refusals as error:
                 print(f"refused: {error}", file=sys.stderr)
                 return REFUSED
-            except (ProvisioningError, OSError, *failures) as error:
+            except known_failures as error:
                 print(f"could not run: {error}", file=sys.stderr)
                 return COULD_NOT_RUN
 

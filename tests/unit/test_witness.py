@@ -233,8 +233,17 @@ def test_state_is_written_in_the_durable_order(
 ) -> None:
     calls: list[str] = []
     fsync, rename = os.fsync, Path.rename
-    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
-    monkeypatch.setattr(Path, "rename", lambda self, other: (calls.append("rename"), rename(self, other)))
+
+    def watched_fsync(descriptor: int) -> None:
+        calls.append("fsync")
+        fsync(descriptor)
+
+    def watched_rename(path: Path, target: Path) -> Path:
+        calls.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "rename", watched_rename)
     ask(witness, 0, 5)
     assert calls == ["fsync", "rename", "fsync"]
 
