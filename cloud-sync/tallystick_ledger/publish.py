@@ -59,7 +59,8 @@ class Publisher:
         text = Checkpoint(self._ledger.origin, head.size, head.root).text
         own = note.sign_note(self._signer, self._ledger.origin, text)
         cosignatures, failures = self._ask_all(head, text, own)
-        signed = note.format(note.Note(text, [own, *cosignatures]))
+        lines = self._ledger.trust.policy.in_order([own, *cosignatures])
+        signed = note.format(note.Note(text, lines))
         published = self._insert(signed, text, self._check(signed, failures))
         self._published_at_ms = self._monotonic_ms()
         return published

@@ -1,15 +1,16 @@
 """Witness policies (C2SP tlog-policy): whose signatures make a checkpoint believable, and what times they give.
 
 A policy comes from trust.toml only. A note is held against it strictly: a line that the policy does not name, a line
-that does not verify and a line that occurs twice are all refused.
+that does not verify, and a line that is not in the order of the policy (or occurs twice) are all refused.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tallystick_proof import checkpoint, note
 from tallystick_proof.checkpoint import Checkpoint
 from tallystick_proof.errors import CheckpointError, NoteError, PolicyError
-from tallystick_proof.note import VerifierKey
+from tallystick_proof.note import SignatureLine, VerifierKey
 
 MAX_POLICY_BYTES = 64 * 1024  # 96 definitions of 256 characters and as much again for comments and URLs
 MAX_POLICY_DEFINITIONS = 32  # of each of log, witness and group: what C2SP asks every reader to support
@@ -60,29 +61,35 @@ class Policy:
         A missing quorum is no error: `witnessed` is False then, and the caller decides.
         """
         parsed, head = self._parse(note_bytes, origin)
-        known = [(vkey, "") for vkey in self.logs if vkey.name == origin]
-        known += [(vkey, name) for name, vkey in self.witnesses.items()]
-        by_id = {(vkey.name, vkey.key_id): (vkey, name) for vkey, name in known}
-        log_signed = False
-        times_s: dict[str, int] = {}
-        for line in parsed.lines:
-            # Taken out: the same line again is then one that is not named.
-            vkey, name = by_id.pop((line.name, line.key_id), (None, ""))
-            if vkey is None:
-                raise PolicyError(f"the policy does not name who signed as {line.name!r}, or it signed twice")
-            if not note.verify_line(parsed.text, line, vkey):
-                raise PolicyError(f"the signature of {line.name!r} does not hold")
-            if name:
-                times_s[name] = note.cosignature_time_s(line)
-            else:
-                log_signed = True
-        if not log_signed:
+        self._check_lines(parsed, origin)
+        names = {(vkey.name, vkey.key_id): name for name, vkey in self.witnesses.items()}
+        cosigned = [line for line in parsed.lines if (line.name, line.key_id) in names]
+        if len(cosigned) == len(parsed.lines):
             raise PolicyError(f"no signature of the log {origin!r}")
+        times_s = {names[line.name, line.key_id]: note.cosignature_time_s(line) for line in cosigned}
         quorum_s = self._quorum_time(times_s)
         if quorum_s is None:
             return Witnessed(head, parsed.text, None, None, False)
         # A cosignature of second T was made within [T, T + 1): hence the earliest start and the latest end.
         return Witnessed(head, parsed.text, min(times_s.values()) * 1000, (quorum_s + 1) * 1000, True)
+
+    def in_order(self, lines: Iterable[SignatureLine]) -> list[SignatureLine]:
+        """The lines as they must stand in a note: logs, then witnesses, as the policy lists them; strangers last."""
+        places = {(vkey.name, vkey.key_id): place for place, vkey in enumerate(self._signers())}
+        return sorted(lines, key=lambda line: places.get((line.name, line.key_id), len(places)))
+
+    def _signers(self) -> list[VerifierKey]:
+        return [*self.logs, *self.witnesses.values()]
+
+    def _check_lines(self, parsed: note.Note, origin: str) -> None:
+        """Each line is one of the policy's, holds, and stands behind those that the policy lists before it."""
+        allowed = iter([vkey for vkey in self._signers() if vkey.name == origin or vkey not in self.logs])
+        for line in parsed.lines:
+            vkey = next((one for one in allowed if (one.name, one.key_id) == (line.name, line.key_id)), None)
+            if vkey is None:
+                raise PolicyError(f"a line under {line.name!r} is not the policy's, not in its order, or there twice")
+            if not note.verify_line(parsed.text, line, vkey):
+                raise PolicyError(f"the signature of {line.name!r} does not hold")
 
     def _parse(self, note_bytes: bytes, origin: str) -> tuple[note.Note, Checkpoint]:
         try:

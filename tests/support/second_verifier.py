@@ -595,8 +595,11 @@ class Trust:
         times: dict[str, int] = {}
         log = False
         for line in note.lines:
-            kind, key, policy_name = known.pop(line[:2], (0, b"", ""))
-            need(kind, "witness", "a line of a stranger")
+            # Whoever the policy lists up to this line can sign no later one: that is the order.
+            while known and next(iter(known)) != line[:2]:
+                known.pop(next(iter(known)))
+            need(known, "witness", "a line of a stranger, or not in order")
+            kind, key, policy_name = known.pop(line[:2])
             time = note.holds(line, kind, key)
             need(time is not None, "witness", "signature")
             if kind == 4:

@@ -88,15 +88,28 @@ def test_lines_that_the_policy_does_not_name_are_refused() -> None:
         checkpoint.cosign(WITNESSES["w2"], "w9.example", HEAD.text, 1),  # the key of a witness, another name
         SignatureLine("w1.example", b"\0\0\0\0", bytes(72)),
     ):
-        with pytest.raises(PolicyError, match="does not name"):
+        with pytest.raises(PolicyError, match="not the policy's"):
             one.check(signed(cosignature("w1", 1000), line), ORIGIN)
+
+
+def test_lines_stand_in_the_order_of_the_policy() -> None:
+    """The order is not signed; with a free order one fact would have several forms."""
+    nested = policy("group g any w1 w2 w3\nquorum g\n")
+    lines = [cosignature("w3", 5), cosignature("w1", 6), LOG_LINE]
+    with pytest.raises(PolicyError, match="not in its order"):
+        nested.check(note.format(Note(HEAD.text, lines)), ORIGIN)
+    with pytest.raises(PolicyError, match="not in its order"):
+        nested.check(signed(*lines[:2]), ORIGIN)
+    assert nested.check(note.format(Note(HEAD.text, nested.in_order(lines))), ORIGIN).witnessed
+    stranger = SignatureLine("x", b"abcd", bytes(64))
+    assert nested.in_order([stranger, *lines])[-1] == stranger
 
 
 def test_duplicates_are_refused() -> None:
     one = policy("quorum w1\n")
-    with pytest.raises(PolicyError, match="signed twice"):
+    with pytest.raises(PolicyError, match="there twice"):
         one.check(signed(cosignature("w1", 1000), cosignature("w1", 1001)), ORIGIN)
-    with pytest.raises(PolicyError, match="signed twice"):
+    with pytest.raises(PolicyError, match="there twice"):
         one.check(signed(LOG_LINE, cosignature("w1", 1000)), ORIGIN)
 
 
@@ -123,7 +136,7 @@ def test_a_line_of_another_log_of_the_policy_is_refused() -> None:
     other = keys.generate(keys.LEDGER, os.urandom)
     two = policy(f"log {VerifierKey('other.example', TYPE_ED25519, other.public_key).vkey}\nquorum w1\n")
     line = SignatureLine("other.example", two.logs[1].key_id, other.sign(note.NoteBody(HEAD.text)))
-    with pytest.raises(PolicyError, match="does not name"):
+    with pytest.raises(PolicyError, match="not the policy's"):
         two.check(signed(line, cosignature("w1", 1)), ORIGIN)
 
 
