@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def answer(node: "Node", data: bytes, now_ms: int) -> "bytes | None":
-    """Act on one message; the bytes to send back, if any. Raises nothing: hostile bytes are an everyday matter."""
+    """Act on one message; the bytes to send back, if any. No message makes it raise."""
     try:
         handler = _HANDLERS.get(message.kind(data))
         if handler is None:  # a message that nodes send
