@@ -1,13 +1,15 @@
 """checkpoint.py: canonical texts, origins, cosignature bytes."""
 
 import hashlib
-import os
+import random
 
 import pytest
 
 from tallystick_proof import checkpoint, keys, note
 from tallystick_proof.checkpoint import Checkpoint
 from tallystick_proof.errors import CheckpointError, NoteError
+
+CHANCE = random.Random(1)  # the same keys in every process: their hex stands in test ids
 
 # The example of C2SP tlog-checkpoint.
 EXAMPLE = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n"
@@ -90,7 +92,7 @@ def test_no_ledger_origin(origin: str) -> None:
 def test_cosignature_bytes() -> None:
     """The signed message of tlog-cosignature, written out."""
     assert note.Cosignature(1679315147, EXAMPLE).to_be_signed == b"cosignature/v1\ntime 1679315147\n" + EXAMPLE.encode()
-    witness = keys.generate(keys.WITNESS, os.urandom)
+    witness = keys.generate(keys.WITNESS, CHANCE.randbytes)
     line = checkpoint.cosign(witness, "w.example", EXAMPLE, 1679315147)
     assert checkpoint.cosignature_time(line) == 1679315147
     assert line.blob[:8] == (1679315147).to_bytes(8, "big")
@@ -99,7 +101,7 @@ def test_cosignature_bytes() -> None:
 
 
 def test_no_cosignature_over_anything_else() -> None:
-    witness = keys.generate(keys.WITNESS, os.urandom)
+    witness = keys.generate(keys.WITNESS, CHANCE.randbytes)
     with pytest.raises(CheckpointError):
         checkpoint.cosign(witness, "w.example", "just words\n", 1)
     with pytest.raises(NoteError, match="time_s"):

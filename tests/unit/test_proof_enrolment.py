@@ -1,6 +1,6 @@
 """enrolment.py: keys in ledger order. Attacks 6, 7, 8, 21 of the threat list."""
 
-import os
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,11 @@ from tallystick_proof.statement import Statement
 from tallystick_proof.trust import Authority, Trust
 from tallystick_wire import cbor
 
+CHANCE = random.Random(1)  # the same keys in every process: their hex stands in test ids
+
 ORIGIN = "ledger.example/log"
-LEDGER, WITNESS = keys.generate(keys.LEDGER, os.urandom), keys.generate(keys.WITNESS, os.urandom)
-AUTHORITIES = {kind: keys.generate(keys.AUTHORITY_PREFIX + kind, os.urandom) for kind in keys.ENROLLED_KINDS}
+LEDGER, WITNESS = keys.generate(keys.LEDGER, CHANCE.randbytes), keys.generate(keys.WITNESS, CHANCE.randbytes)
+AUTHORITIES = {kind: keys.generate(keys.AUTHORITY_PREFIX + kind, CHANCE.randbytes) for kind in keys.ENROLLED_KINDS}
 POLICY = Policy.parse(
     f"log {VerifierKey(ORIGIN, TYPE_ED25519, LEDGER.public_key).vkey}\n"
     f"witness w {VerifierKey('w.example', TYPE_COSIGNATURE, WITNESS.public_key).vkey}\nquorum w\n"
@@ -39,7 +41,7 @@ INSTRUMENT = cbor.Map(
 
 
 def common(origin: str = ORIGIN) -> dict[str, Any]:
-    return {"aud": origin, "jti": os.urandom(16), "exp": None}
+    return {"aud": origin, "jti": CHANCE.randbytes(16), "exp": None}
 
 
 def request(signer: Signer, origin: str = ORIGIN, **change: Any) -> bytes:
@@ -76,7 +78,7 @@ def associate(installer: Signer, origin: str = ORIGIN) -> Statement:
 
 
 def new(role: str) -> Signer:
-    return keys.generate(role, os.urandom)
+    return keys.generate(role, CHANCE.randbytes)
 
 
 @pytest.mark.parametrize("kind", keys.ENROLLED_KINDS)

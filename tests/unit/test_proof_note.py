@@ -1,11 +1,13 @@
 """note.py: one spelling for every note, line and verifier key."""
 
-import os
+import random
 
 import pytest
 
 from tallystick_proof import checkpoint, keys, note
 from tallystick_proof.errors import KeyFormatError, NoteError
+
+CHANCE = random.Random(1)  # the same keys in every process: their hex stands in test ids
 
 # The example of Go's sumdb/note package.
 PETER = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -104,9 +106,9 @@ def test_other_verifier_keys_are_refused(vkey: str) -> None:
 
 
 def test_a_log_signs_under_its_own_origin_only() -> None:
-    ledger = keys.generate(keys.LEDGER, os.urandom)
-    gateway = keys.generate(keys.GATEWAY, os.urandom)
-    other = keys.generate(keys.GATEWAY, os.urandom)
+    ledger = keys.generate(keys.LEDGER, CHANCE.randbytes)
+    gateway = keys.generate(keys.GATEWAY, CHANCE.randbytes)
+    other = keys.generate(keys.GATEWAY, CHANCE.randbytes)
     text = checkpoint.Checkpoint(ORIGIN, 1, bytes(32)).text
     origin = checkpoint.gateway_origin(ORIGIN, gateway.thumbprint, 1)
     gateway_text = checkpoint.Checkpoint(origin, 1, bytes(32)).text
@@ -124,7 +126,7 @@ def test_a_log_signs_under_its_own_origin_only() -> None:
 
 def test_cosignature_and_signature_are_not_interchangeable() -> None:
     """One witness key, both types: a line verifies as the type it was made as and as nothing else."""
-    witness = keys.generate(keys.WITNESS, os.urandom)
+    witness = keys.generate(keys.WITNESS, CHANCE.randbytes)
     text = checkpoint.Checkpoint(ORIGIN, 1, bytes(32)).text
     line = checkpoint.cosign(witness, "w.example", text, 1_700_000_000)
     as_cosignature = note.VerifierKey("w.example", note.TYPE_COSIGNATURE, witness.public_key)

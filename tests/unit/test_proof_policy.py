@@ -1,6 +1,6 @@
 """policy.py: policies and what a note proves under one."""
 
-import os
+import random
 
 import pytest
 
@@ -10,9 +10,11 @@ from tallystick_proof.errors import PolicyError
 from tallystick_proof.note import TYPE_COSIGNATURE, TYPE_ED25519, Note, SignatureLine, VerifierKey
 from tallystick_proof.policy import Policy
 
+CHANCE = random.Random(1)  # the same keys in every process: their hex stands in test ids
+
 ORIGIN = "ledger.example/log"
-LEDGER = keys.generate(keys.LEDGER, os.urandom)
-WITNESSES = {name: keys.generate(keys.WITNESS, os.urandom) for name in ("w1", "w2", "w3", "w4")}
+LEDGER = keys.generate(keys.LEDGER, CHANCE.randbytes)
+WITNESSES = {name: keys.generate(keys.WITNESS, CHANCE.randbytes) for name in ("w1", "w2", "w3", "w4")}
 HEAD = Checkpoint(ORIGIN, 42, bytes(range(32)))
 LOG_LINE = note.sign_note(LEDGER, ORIGIN, HEAD.text)
 LOG_VKEY = VerifierKey(ORIGIN, TYPE_ED25519, LEDGER.public_key).vkey
@@ -81,7 +83,7 @@ def test_thresholds(threshold: str) -> None:
 
 def test_lines_that_the_policy_does_not_name_are_refused() -> None:
     one = policy("quorum w1\n")
-    stranger = keys.generate(keys.WITNESS, os.urandom)
+    stranger = keys.generate(keys.WITNESS, CHANCE.randbytes)
     for line in (
         checkpoint.cosign(stranger, "w9.example", HEAD.text, 1),
         checkpoint.cosign(stranger, "w2.example", HEAD.text, 1),  # the name of a witness, another key
@@ -133,7 +135,7 @@ def test_the_log_must_have_signed() -> None:
 
 
 def test_a_line_of_another_log_of_the_policy_is_refused() -> None:
-    other = keys.generate(keys.LEDGER, os.urandom)
+    other = keys.generate(keys.LEDGER, CHANCE.randbytes)
     two = policy(f"log {VerifierKey('other.example', TYPE_ED25519, other.public_key).vkey}\nquorum w1\n")
     line = SignatureLine("other.example", two.logs[1].key_id, other.sign(note.NoteBody(HEAD.text)))
     with pytest.raises(PolicyError, match="not the policy's"):
@@ -178,7 +180,7 @@ def test_comments_spaces_and_urls() -> None:
         ("log x\nquorum w1\n", "verifier key"),
         (f"witness w5 {LOG_VKEY}\nquorum w1\n", "type 4"),
         (f"witness w5 {VerifierKey('x', 4, LEDGER.public_key).vkey}\nquorum w1\n", "occurs twice"),
-        (f"log {VerifierKey('x', 4, os.urandom(32)).vkey}\nquorum w1\n", "type 1"),
+        (f"log {VerifierKey('x', 4, CHANCE.randbytes(32)).vkey}\nquorum w1\n", "type 1"),
     ],
 )
 def test_other_policies_are_refused(rest: str, message: str) -> None:
@@ -188,7 +190,7 @@ def test_other_policies_are_refused(rest: str, message: str) -> None:
 
 def test_limits() -> None:
     def witness(number: int) -> str:
-        key = keys.generate(keys.WITNESS, os.urandom).public_key
+        key = keys.generate(keys.WITNESS, CHANCE.randbytes).public_key
         return f"witness n{number} {VerifierKey('n', TYPE_COSIGNATURE, key).vkey}\n"
 
     most = "".join(witness(number) for number in range(32))

@@ -1,6 +1,6 @@
 """trust.py: what a verifier is given, strictly read."""
 
-import os
+import random
 
 import pytest
 
@@ -9,11 +9,13 @@ from tallystick_proof.errors import TrustError
 from tallystick_proof.note import TYPE_COSIGNATURE, TYPE_ED25519, VerifierKey
 from tallystick_proof.trust import Trust
 
+CHANCE = random.Random(1)  # the same keys in every process: their hex stands in test ids
+
 ORIGIN = "ledger.example/log"
-LOG = VerifierKey(ORIGIN, TYPE_ED25519, keys.generate(keys.LEDGER, os.urandom).public_key)
-WITNESS = VerifierKey("w.example", TYPE_COSIGNATURE, keys.generate(keys.WITNESS, os.urandom).public_key)
-KEY = keys.generate("authority-node", os.urandom).public_key.hex()
-OTHER = keys.generate("authority-gateway", os.urandom).public_key.hex()
+LOG = VerifierKey(ORIGIN, TYPE_ED25519, keys.generate(keys.LEDGER, CHANCE.randbytes).public_key)
+WITNESS = VerifierKey("w.example", TYPE_COSIGNATURE, keys.generate(keys.WITNESS, CHANCE.randbytes).public_key)
+KEY = keys.generate("authority-node", CHANCE.randbytes).public_key.hex()
+OTHER = keys.generate("authority-gateway", CHANCE.randbytes).public_key.hex()
 TEXT = f'''
 # given to verifiers by hand
 version = 1
