@@ -468,8 +468,7 @@ class Story(World):
         for celsius_cents in (900, 950, 1000, 900, 450):
             self.minute(celsius_cents, 4)
         self.decide(self.loan, self.sync())
-        self.now_ms += 300 * MINUTE_MS
-        self.minute(440)
+        self.minute(440, 300)
         self.decide(self.loan, self.sync())
         self.publish()
 

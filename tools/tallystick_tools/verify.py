@@ -3,6 +3,7 @@
 0 verified (remarks are listed), 1 not verified (the first broken link is named), 2 cannot tell (what is missing).
 """
 
+import errno
 import os
 import sys
 import time
@@ -145,9 +146,15 @@ def _progress(size: int) -> Iterator[Progress]:
         yield step
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """rich would exit with 1 here, which means "not verified"."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _show(outcome: Outcome) -> None:
     """Text objects only: markup in a name stays text."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console = _Console(highlight=False, soft_wrap=True, emoji=False)
 
     def line(text: str, style: str = "") -> None:
         console.print(Text(text, style=style))

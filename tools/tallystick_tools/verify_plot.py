@@ -138,4 +138,5 @@ def _time_ms(one: VerifiedReading) -> int:
 def as_float(value: Decimal | int) -> float:
     """For the eye only: nothing is decided on it. Values that no plot can show lie at its edge."""
     exponent, mantissa = (value.exponent, value.mantissa) if isinstance(value, Decimal) else (0, value)
-    return max(-1e9, min(1e9, float(mantissa) * 10.0**exponent))
+    exact = mantissa * 10**exponent if exponent >= 0 else mantissa / 10**-exponent
+    return max(-1e9, min(1e9, float(exact)))
