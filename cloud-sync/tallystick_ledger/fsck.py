@@ -50,7 +50,7 @@ def _check_file(stores: Stores) -> Iterator[str]:
     with fresh.read() as tx:
         wanted = tx.execute("SELECT name, sql FROM sqlite_schema")
     fresh.close()
-    stored = dict(stores.tx.execute("SELECT name, sql FROM sqlite_schema"))
+    stored: dict[str, str] = dict(stores.tx.execute("SELECT name, sql FROM sqlite_schema"))
     for name, sql in wanted:
         if stored.get(name) != sql:
             yield f"{name} is not defined as this version defines it"

@@ -109,7 +109,8 @@ def _doors(context: Context) -> list[BaseRouteHandler]:
         try:
             answer = await sync_to_thread(take)
         except KnownSize as known:
-            return Response(f"{known.known_size}\n".encode(), status_code=409, media_type=TREE_SIZE)
+            # By header: a media type of text would get a charset, which the protocol does not name.
+            return Response(f"{known.known_size}\n".encode(), status_code=409, headers={"content-type": TREE_SIZE})
         return Response(answer.encode(), media_type=CBOR)
 
     return [post_entry, get_entry, post_sync]

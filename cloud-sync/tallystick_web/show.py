@@ -75,5 +75,9 @@ def _loans(loans: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left")
+def _table(title: str, name: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(name, no_wrap=True)  # a name is for copying: never broken, however narrow the terminal
+    for column in columns:
+        table.add_column(column)
+    return table
