@@ -20,6 +20,7 @@ from tallystick_proof import archive, statement
 from tallystick_proof.chain import unknown_between
 from tallystick_proof.errors import ArchiveError, CannotTell
 from tallystick_proof.keys import thumbprint
+from tallystick_proof.sync import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES
 from tallystick_wire import cbor
 from tallystick_wire.errors import CborError
 from tallystick_wire.reading import Reading
@@ -27,6 +28,11 @@ from tallystick_wire.reading import Reading
 MANIFEST = "manifest.cbor"
 VERSION = 1
 HASH_BYTES = 32
+# A member is refused by its size before it is decoded: decoded values need many times their bytes.
+MAX_MANIFEST_BYTES = 1024  # an origin of 128 characters, a name of 32 bytes, two numbers
+MAX_RANGE_BYTES = 8 * 1024  # two paths of at most 63 hashes of 34 bytes, and two numbers
+MAX_ITEMS = MAX_BATCH_ENTRIES  # of a batch: no more lie between two checkpoints of a gateway
+MAX_ENTRIES_BYTES = MAX_BATCH_BYTES + 40 * MAX_ITEMS  # each item has a head, or is a hash in place of a small entry
 MAX_NUMBER = (1 << 64) - 1  # sequence numbers, tree sizes and decision numbers fit a CBOR unsigned integer
 KINDS = {"reading": 1, "window": 2, "decision": 1}  # kind -> how many numbers follow the 32 bytes of its subject
 
@@ -58,7 +64,7 @@ class Manifest:
     @classmethod
     def decode(cls, data: bytes) -> "Manifest":
         """ArchiveError when it is malformed, CannotTell when a later version wrote it."""
-        value = _decode(MANIFEST, data)
+        value = _decode(MANIFEST, data, MAX_MANIFEST_BYTES)
         if not isinstance(value, cbor.Map) or [key for key, _ in value.pairs] != [1, 2, 3, 4]:
             raise ArchiveError(f"{MANIFEST} is not a map of 1, 2, 3 and 4")
         version, kind, subject, origin = (item for _, item in value.pairs)
@@ -104,13 +110,14 @@ def encode_entries(items: Sequence[Item]) -> bytes:
 
 
 def decode_entries(name: str, data: bytes) -> list[Item]:
-    """The items of an .entries member, at least one; ArchiveError."""
+    """The items of an .entries member, 1 to MAX_ITEMS; ArchiveError."""
+    _check_size(name, data, MAX_ENTRIES_BYTES)
     try:
         values = cbor.decode_sequence(data)
     except CborError as error:
         raise ArchiveError(f"{name}: {error}") from None
-    if not values:
-        raise ArchiveError(f"{name} is empty")
+    if not 0 < len(values) <= MAX_ITEMS:
+        raise ArchiveError(f"{name} has {len(values)} items, 1 to {MAX_ITEMS} are allowed")
     return [_item(name, value) for value in values]
 
 
@@ -120,7 +127,7 @@ def encode_range(start: int, size: int, hashes: Sequence[bytes]) -> bytes:
 
 def decode_range(name: str, data: bytes) -> tuple[int, int, list[bytes]]:
     """(index of the first item, tree size, proof); ArchiveError."""
-    value = _decode(name, data)
+    value = _decode(name, data, MAX_RANGE_BYTES)
     if not isinstance(value, list) or len(value) != 3 or not isinstance(value[2], list):
         raise ArchiveError(f"{name} is not [start, size, hashes]")
     start, size, hashes = value
@@ -221,7 +228,13 @@ def _item(name: str, value: object) -> Item:
     raise ArchiveError(f"{name}: an item is neither an entry nor [leaf hash]")
 
 
-def _decode(name: str, data: bytes) -> object:
+def _check_size(name: str, data: bytes, most: int) -> None:
+    if len(data) > most:
+        raise ArchiveError(f"{name} has {len(data)} bytes, at most {most} are allowed")
+
+
+def _decode(name: str, data: bytes, most: int) -> object:
+    _check_size(name, data, most)
     try:
         value: object = cbor.decode(data)
     except CborError as error:

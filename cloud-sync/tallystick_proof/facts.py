@@ -129,7 +129,7 @@ class Facts:
             raise NotVerified("enrolment", f"the key {found.kid.hex()} that signed {stem} is not the one it must be")
         with broken("statement", stem):
             self._directory.signer(found, fact.index)
-        _check_expiry(found, fact)
+        _check_expiry(found, fact, "statement")
         self.reach(stem, ".cose", ".tlog-proof")
         return VerifiedStatement(found, self.key(key.thumbprint, key.kind), fact)
 
@@ -178,6 +178,7 @@ class Facts:
         facts = [(self.fact(stem, LedgerEntry(entry.STATEMENT, parsed.data)), stem, parsed) for stem, parsed in changes]
         directory = Directory(self.trust)
         for fact, stem, parsed in sorted(facts, key=lambda item: item[0].index):
+            _check_expiry(parsed, fact, "enrolment")
             with broken("enrolment", stem):
                 directory.add(parsed, fact.index, fact.witnessed.quorum_ms)
         return directory
@@ -194,11 +195,11 @@ def broken(link: str, name: str) -> Iterator[None]:
         raise NotVerified(link, f"{name}: {error}") from error
 
 
-def _check_expiry(found: Statement, fact: Fact) -> None:
+def _check_expiry(found: Statement, fact: Fact, link: str) -> None:
     """Who signs with an expiry does not want it logged, and used, years later."""
     expiry_ms, logged_ms = found.body["exp"], fact.witnessed.earliest_ms
     if expiry_ms is not None and logged_ms is not None and logged_ms > expiry_ms + MAX_WITNESS_SKEW_MS:
-        raise NotVerified("statement", f"the {found.kind} {found.identity.hex()} had expired before it was logged")
+        raise NotVerified(link, f"the {found.kind} {found.identity.hex()} had expired before it was logged")
 
 
 def _parse(name: str, data: bytes, link: str) -> Statement:

@@ -38,6 +38,7 @@ class Recomputed:
     number: int
     as_of: tuple[int, int]  # tree size, time_ms
     windows: tuple[Window, ...]
+    readings: int  # how many its windows hold
     effects: Sequence[Any]
     state: "core.State"
 
@@ -163,7 +164,9 @@ def _recompute(
         raise NotVerified("effects", f"{name} has other effects than its evidence and rules give")
     if core.state_hash(after) != body["state_after"]:
         raise NotVerified("state-after", f"{name} leaves another state than its evidence and rules give")
-    return _Found(Recomputed(signed.statement.identity, body["n"], (size, time_ms), windows, effects, after), readings)
+    count = sum(map(len, readings.values()))
+    done = Recomputed(signed.statement.identity, body["n"], (size, time_ms), windows, count, effects, after)
+    return _Found(done, readings)
 
 
 def _as_of(evidence: Evidence, signed: VerifiedStatement, before: tuple[int, int]) -> tuple[int, int]:

@@ -166,13 +166,8 @@ def _loan(loan: LoanVerdict) -> Iterator[str]:
     where = f"lot {plain(pledge['lot'])} at {plain(association['place'])}"
     yield f"loan {loan.pledge.identity.hex()}: {lent} against {where}"
     for one in loan.decisions:
-        read = sum(1 for reading in loan.verified.readings for window in one.windows if _inside(reading, window))
-        yield f"decision {one.number}, as of {when(one.as_of[1])}, from {read} readings, recomputed:"
+        yield f"decision {one.number}, as of {when(one.as_of[1])}, from {one.readings} readings, recomputed:"
         yield from (f"  {effect(value)}" for value in one.effects)
-
-
-def _inside(one: VerifiedReading, window: tuple[bytes, int, int]) -> bool:
-    return one.node.thumbprint == window[0] and window[1] <= one.reading.chain.seq <= window[2]
 
 
 def _reading_json(one: VerifiedReading) -> dict[str, Any]:
