@@ -1,5 +1,6 @@
 """gateway.toml: what is refused, and that the complaint names key and line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,8 @@ def test_links_may_be_tables() -> None:
 )
 def test_refused(change: tuple[str, str], complaint: str) -> None:
     assert change[0] in GOOD
-    with pytest.raises(ConfigError, match="line|missing") as refused:
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
         parse(GOOD.replace(*change))
-    assert complaint in str(refused.value)
 
 
 def test_links_are_bounded() -> None:

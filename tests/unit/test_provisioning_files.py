@@ -1,0 +1,114 @@
+"""Key files, site keys and the outbox: private, never overwritten, durable."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick_proof import keys
+from tallystick_provisioning import key_file, secret_file, site
+from tallystick_provisioning.errors import KeyFileError
+from tallystick_provisioning.outbox import Outbox
+
+
+def test_a_key_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.key"
+    made = key_file.create(path, keys.GATEWAY)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert key_file.load(path, keys.GATEWAY).public_key == made.public_key
+    assert key_file.load_any(path).role == keys.GATEWAY
+
+
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "a.key"
+    before = key_file.create(path, keys.GATEWAY)
+    with pytest.raises(KeyFileError, match="exists already"):
+        key_file.create(path, keys.GATEWAY)
+    assert key_file.load(path, keys.GATEWAY).public_key == before.public_key
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610, 0o601])
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a.key"
+    key_file.create(path, keys.GATEWAY)
+    path.chmod(mode)
+    with pytest.raises(KeyFileError, match=f"mode {mode:04o} lets others read a secret; run chmod 600"):
+        key_file.load(path, keys.GATEWAY)
+
+
+def test_a_key_has_one_role(tmp_path: Path) -> None:
+    path = tmp_path / "a.key"
+    key_file.create(path, keys.INSTALLER)
+    with pytest.raises(KeyFileError, match="holds a key of role installer, not organisation"):
+        key_file.load(path, keys.ORGANISATION)
+
+
+@pytest.mark.parametrize("text", ["", "x", "tallystick-secret-v1 gateway", "a b c\n", "tallystick-secret-v1 gateway z"])
+def test_other_files_are_no_keys(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.key"
+    secret_file.write_new(path, text)
+    with pytest.raises(KeyFileError, match=r"a\.key: "):
+        key_file.load(path, keys.GATEWAY)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match="No such file"):
+        key_file.load(tmp_path / "none.key", keys.GATEWAY)
+    with pytest.raises(KeyFileError, match="No such file"):
+        key_file.create(tmp_path / "no" / "folder.key", keys.GATEWAY)
+    large = tmp_path / "large.key"
+    secret_file.write_new(large, "x" * (secret_file.MAX_SECRET_FILE_BYTES + 1))
+    with pytest.raises(KeyFileError, match="not a secret"):
+        secret_file.read(large)
+
+
+def test_the_secret_is_on_disk_before_anyone_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(number: int) -> None:
+        synced.append(number)
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    secret_file.write_new(tmp_path / "a.key", "x")
+    assert len(synced) == 2, "the file and its folder"
+
+
+def test_site_key(tmp_path: Path) -> None:
+    made = site.create(tmp_path / "site.key")
+    assert len(made) == 32
+    assert site.load(tmp_path / "site.key") == made
+    with pytest.raises(KeyFileError, match="exists already"):
+        site.create(tmp_path / "site.key")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "tallystick-site-v1 00\n", f"tallystick-site-v2 {'0' * 64}\n", f"tallystick-site-v1 {'0' * 64}",
+     f"tallystick-site-v1 {'A' * 64}\n", f"tallystick-site-v1 {'zz' * 32}\n"],
+)
+def test_no_site_key(tmp_path: Path, text: str) -> None:
+    secret_file.write_new(tmp_path / "site.key", text)
+    with pytest.raises(KeyFileError, match="not a site key"):
+        site.load(tmp_path / "site.key")
+
+
+def test_outbox(tmp_path: Path, make_world: Callable[..., Any]) -> None:
+    world = make_world("outbox")
+    statements = [world.statements[world.enrolments[name]][0] for name in ("node-a", "node-b", "gateway")]
+    outbox = Outbox(tmp_path / "out" / "box")
+    assert outbox.waiting() == []
+    paths = [outbox.keep(data) for data in statements]
+    for number, path in enumerate(paths):
+        os.utime(path, (number, number))
+    (outbox.folder / "torn.tmp").write_bytes(b"half")
+    assert outbox.waiting() == paths
+    assert [path.read_bytes() for path in paths] == statements
+    outbox.delivered(paths[0])
+    outbox.refused(paths[1])
+    assert Outbox(outbox.folder).waiting() == [paths[2]]
+    assert outbox.keep(statements[2]) == paths[2]
+    assert outbox.waiting() == [paths[2]]
