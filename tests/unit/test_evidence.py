@@ -11,6 +11,7 @@ from tallystick_proof.chain import unknown_between
 from tallystick_proof.errors import ArchiveError, CannotTell, NotVerified
 from tallystick_proof.evidence import Evidence
 from tallystick_proof.keys import Signer
+from tallystick_proof.sync import MAX_BATCH_BYTES
 from tallystick_proof.time import shortest_ms
 from tallystick_proof.verdict import Verified, verify
 from tallystick_wire import cbor, cose
@@ -556,3 +557,49 @@ def test_progress_is_told(world: "Story") -> None:
     verify(evidence)
     assert ("batches", 0, 3) in told
     assert ("readings", 0, 8) in told
+
+
+# --- limits
+
+
+def test_members_are_refused_by_size_before_they_are_decoded(world: "Story") -> None:
+    data = world.reading_bundle("node-a", 2)
+    stem = next(name.removesuffix(".entries") for name in archive.read(data) if name.endswith(".entries"))
+    huge = {
+        bundle.MANIFEST: (bundle.MAX_MANIFEST_BYTES, "manifest"),
+        stem + ".range": (bundle.MAX_RANGE_BYTES, "root"),
+        stem + ".entries": (bundle.MAX_ENTRIES_BYTES, "leaf"),
+    }
+    for name, (most, link) in huge.items():
+        with pytest.raises(NotVerified, match=f"at most {most}") as refused:
+            walked(world, with_members(data, **{name: bytes(most + 1)}))
+        assert refused.value.link == link
+    with pytest.raises(NotVerified, match=f"1 to {bundle.MAX_ITEMS} are allowed"):
+        walked(world, with_members(data, **{stem + ".entries": b"\x40" * (bundle.MAX_ITEMS + 1)}))
+    assert len(bundle.decode_entries("m", b"\x40" * bundle.MAX_ITEMS)) == bundle.MAX_ITEMS
+
+
+def test_the_largest_batch_fits_its_member() -> None:
+    """All withheld, or 4 MiB of entries: the bound refuses nothing that a gateway may sync."""
+    withheld: list[bundle.Item] = [Withheld(bytes(32))] * bundle.MAX_ITEMS
+    shown: list[bundle.Item] = [bytes(MAX_BATCH_BYTES // bundle.MAX_ITEMS)] * bundle.MAX_ITEMS
+    for items in (withheld, shown):
+        assert len(bundle.encode_entries(items)) <= bundle.MAX_ENTRIES_BYTES
+    assert len(bundle.encode_range(2**62, 2**63, [bytes(32)] * 126)) <= bundle.MAX_RANGE_BYTES
+    assert len(Manifest("window", (bytes(32), 2**63, 2**63), "x" * 128).encode()) <= bundle.MAX_MANIFEST_BYTES
+
+
+def test_statements_that_had_expired(make_world: "Callable[..., World]") -> None:
+    for late_ms, good in ((0, True), (120_000, False)):
+        world = make_world("expired")
+        world.signers["node-c"] = Signer(keys.NODE, world.secret("node-c"))
+        world.enrolments["node-c"] = world.enrol("node-c", exp=world.now_ms + 1_000)
+        world.publish(after_ms=1_000 + late_ms)
+        world.nodes["node-c"] = type(world.nodes["node-a"])(world, "node-c")
+        world.anchor()
+        world.minute()
+        world.sync()
+        if good:
+            assert codes(walked(world, world.reading_bundle("node-c", 1))) == ["absence"]
+        else:
+            assert broken(world, world.reading_bundle("node-c", 1)) == "enrolment"
