@@ -70,7 +70,7 @@ def test_from_a_sync_to_a_verified_bundle(site: Site, gateway: TestGateway, tmp_
     assert (told.ledger_index, told.witnessed_size, len(told.downlink)) == (3, 5, 1)
     assert site.world.trust.policy.check(told.ledger_note or b"", site.world.origin).witnessed
 
-    options = ["--url", cloud.url, "--token-file", cloud.token_file]
+    options: list[str | Path] = ["--url", cloud.url, "--token-file", cloud.token_file]
     for words in (["reading", node, "5"], ["window", node, "2", "4"]):
         done = cloud.run("cloud", "evidence", *words, *options, "--out", tmp_path / "bundle.zip")
         assert done.returncode == 0, done.stderr

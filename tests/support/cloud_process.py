@@ -60,6 +60,13 @@ class Process:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def died(self, within_s: float = 5.0) -> bool:
+        """Whether it is dead, or dies within this time: a killed process that is traced takes a moment."""
+        end = time.monotonic() + within_s
+        while self.alive and time.monotonic() < end:
+            time.sleep(0.01)
+        return not self.alive
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
