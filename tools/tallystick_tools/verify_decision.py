@@ -23,6 +23,7 @@ from tallystick_proof.facts import VerifiedStatement
 from tallystick_proof.statement import Statement
 from tallystick_proof.verdict import Step, Verified
 from tallystick_wire import cbor
+from tallystick_wire.errors import WireError
 
 if TYPE_CHECKING:
     from tallystick_finance import decide as core
@@ -154,16 +155,16 @@ def _recompute(
         readings[node] = evidence.window(node, first, final, after=last.get(node), strict=False)
         last[node] = readings[node][-1]
     observed = {node: [_observe(evidence, one, size, name) for one in found] for node, found in readings.items()}
-    if core.state_hash(state) != body["state_before"]:
-        raise NotVerified("state-before", f"{name} starts from another state than the one before it left")
     try:
+        if core.state_hash(state) != body["state_before"]:
+            raise NotVerified("state-before", f"{name} starts from another state than the one before it left")
         after, effects = core.decide(state, core.Event(size, time_ms, observed), rules)
-    except core.DecideError as error:
+        if cbor.encode(effects) != cbor.encode(body["effects"]):
+            raise NotVerified("effects", f"{name} has other effects than its evidence and rules give")
+        if core.state_hash(after) != body["state_after"]:
+            raise NotVerified("state-after", f"{name} leaves another state than its evidence and rules give")
+    except (core.DecideError, WireError) as error:  # WireError: a time that no witness can mean has no encoding
         raise NotVerified("decision", f"{name}: {error}") from error
-    if cbor.encode(effects) != cbor.encode(body["effects"]):
-        raise NotVerified("effects", f"{name} has other effects than its evidence and rules give")
-    if core.state_hash(after) != body["state_after"]:
-        raise NotVerified("state-after", f"{name} leaves another state than its evidence and rules give")
     count = sum(map(len, readings.values()))
     done = Recomputed(signed.statement.identity, body["n"], (size, time_ms), windows, count, effects, after)
     return _Found(done, readings)
