@@ -19,8 +19,8 @@ NOT_PROVED = {
     "place": "that the sensor hung where the goods lay, or measured them rightly",
     "goods": "that the goods were there, and were what they are called",
     "thief": "that nobody who stole a node's key went on with its chain",
-    # A cosignature proves that a checkpoint existed by then, not that it was new; it is the operator who picks the note.
-    "anchor-time": "that the operator shows the first cosignatures of an anchor: later ones make a lower bound too late",
+    # A cosignature proves that a checkpoint existed by then, not that it was new; the operator picks the note.
+    "anchor-time": "that the operator shows an anchor's first cosignatures: later ones make a lower bound too late",
     "law": "that a pledge, a claim or a sale holds in law",
 }
 _ABOUT_READINGS = ("absence", "place", "goods", "thief", "anchor-time")

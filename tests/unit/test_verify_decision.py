@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tallystick_finance import decide as core
-from tallystick_proof import archive, bundle, keys, statement
+from tallystick_proof import archive, bundle, checkpoint, keys, note, statement
 from tallystick_proof.errors import CannotTell, NotVerified
 from tallystick_proof.evidence import Evidence
 from tallystick_tools import verify_decision
@@ -196,6 +196,28 @@ def test_no_decision_without_witnessed_time(make_world: "Callable[..., World]") 
     with pytest.raises(NotVerified) as refused:
         verify_decision.verify_decision(Evidence(data, blind, unwitnessed_ok=True))
     assert refused.value.link == "time"
+
+
+@pytest.mark.parametrize(("later_s", "links"), [(3600, {"effects", "state-after"}), (2**60, {"decision"})])
+def test_an_anchor_cosigned_again_later(make_world: "Callable[..., World]", later_s: int, links: set[str]) -> None:
+    """Other times are other inputs: the decision does not come out again. 2^60 s has not even an encoding."""
+    world = make_world("again")
+    loan = world.lend()
+    world.minute(900)
+    world.anchor()
+    world.minute(900)
+    world.now_ms += 2 * 3_600_000  # the gateway was offline: an hour more or less contradicts nothing
+    world.decide(loan, world.sync())
+    world.publish()
+    members = archive.read(world.decision_bundle(loan, 0))
+    name = next(name for name in members if name.startswith("anchor-"))
+    genuine = note.parse(members[name])
+    lines = [genuine.lines[0]]
+    for witness, line in zip(world.witnesses, genuine.lines[1:], strict=True):
+        time_s = checkpoint.cosignature_time(line) + later_s
+        lines.append(checkpoint.cosign(world.signers[witness], line.name, genuine.text, time_s))
+    members[name] = note.format(note.Note(genuine.text, lines))
+    assert broken(world, archive.write(members)) in links
 
 
 def test_without_the_decision_core(world: "Story", monkeypatch: pytest.MonkeyPatch) -> None:
