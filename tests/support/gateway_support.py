@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,10 @@ class NodePort:
 class GatewayProcess:
     """One gateway of a world: its files, and the process that `start` runs."""
 
-    def __init__(self, folder: Path, world: Any, name: str, ledger: str, ports: int, **numbers: int) -> None:
+    def __init__(
+        self, folder: Path, world: Any, name: str, ledger: str, ports: int, cables: Sequence[str] = (), **numbers: int
+    ) -> None:
+        """`ports` are made for the test to play nodes on; `cables` lead to real ones."""
         self.folder, self.world = folder, world
         self.signer: keys.Signer = world.signers[name]
         self.ports = [NodePort() for _ in range(ports)]
@@ -86,7 +89,8 @@ class GatewayProcess:
         secret_file.write_new(folder / "site.key", f"tallystick-site-v1 {SITE_KEY.hex()}\n")
         (folder / "trust.toml").write_text(world.trust.format(), "utf-8")
         settings = {"checkpoint_interval_ms": 200, "anchor_interval_ms": 200, "commit_ms": 5, **numbers}
-        text = config.template("trust.toml", ledger, "site.key", [port.path for port in self.ports], settings)
+        paths = [port.path for port in self.ports] + list(cables)
+        text = config.template("trust.toml", ledger, "site.key", paths, settings)
         self.config = folder / "gateway.toml"
         self.config.write_text(text, "utf-8")
         self.process: subprocess.Popen[bytes] | None = None
@@ -110,11 +114,15 @@ class GatewayProcess:
         self.know(*(self.world.statements[self.world.enrolments[name]][0] for name in names))
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tallystick_tools", "gateway", "run", "--config", str(self.config)]
         already = len(self.events("running"))
-        with (self.folder / "gateway.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log)
+        self.launch()
         self.wait(lambda: len(self.events("running")) > already)
+
+    def launch(self, *before: str) -> None:
+        """Start it, perhaps behind another command (strace), and wait for nothing."""
+        command = [sys.executable, "-m", "tallystick_tools", "gateway", "run", "--config", str(self.config)]
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen([*before, *command], stderr=log)
 
     def kill(self) -> None:
         """A crash: nothing is finished."""

@@ -5,7 +5,7 @@ import os
 import pty
 import subprocess
 import tty
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,11 +22,13 @@ class UnixNode:
     """`folder` gets flash/ (the node's files) and node.log; `settings` are the TALLYSTICK_ variables of board_unix.
 
     The port lives as long as this object, across power cuts of the node and across gateways that come and go.
+    `prefix` is a command that runs the node as its own process, such as `strace -D`; it may change between two starts.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> None:
         self.folder = folder
         self.settings = dict(settings or {})
+        self.prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "flash").mkdir(parents=True, exist_ok=True)
         # The node has the master side. Holding the slave side here too keeps a gateway that closes from hanging it up;
@@ -68,7 +70,7 @@ class UnixNode:
         environment = micropython.environment() | {"TALLYSTICK_NODE_DIR": str(self.folder / "flash")} | self.settings
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [interpreter, "-c", PROGRAM],
+                [*self.prefix, interpreter, "-c", PROGRAM],
                 stdin=self._master,
                 stdout=self._master,
                 stderr=log,
