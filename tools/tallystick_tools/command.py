@@ -8,6 +8,8 @@ import sys
 
 from cyclopts import App
 
+from tallystick_tools.command_help import show_whole_page
+
 HELP = """Sensor readings that a bank can lend against, checked back to the sensor's own signature.
 
 Start with `tools/demo`, or read docs/quickstart.md.
@@ -135,11 +137,20 @@ def _group(parent: App, name: str, text: str, commands: Commands) -> App:
 def main() -> None:
     """Entry point. A package that is not installed is named together with the extra that brings it."""
     try:
-        build()()
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
+        root, words = build(), sys.argv[1:]
+        if not {"-h", "--help"}.isdisjoint(words):
+            show_whole_page(root, words)
+        root(words)
+    except ImportError as error:
+        missing = _missing(error)
         if missing not in EXTRAS:
             raise
-        extra = EXTRAS[missing]
-        print(f"this command needs the package {missing}: pip install 'tallystick[{extra}]'", file=sys.stderr)
+        print(f"this command needs the package {missing}: pip install 'tallystick[{EXTRAS[missing]}]'", file=sys.stderr)
         sys.exit(2)
+
+
+def _missing(error: BaseException | None) -> str:
+    """The top-level module that is not there: cyclopts wraps the error of a command's own imports."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
+    return "" if error is None or error.name is None else error.name.partition(".")[0]

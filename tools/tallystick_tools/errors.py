@@ -4,7 +4,8 @@ ToolError
 ├── DemoError       a part of the demo did not do what the story needs
 ├── NodeError       the unix node could not be started (the missing program is named)
 ├── WitnessError    configuration or state of the witness
-└── ConformError    a suite could not run at all
+├── ConformError    a suite could not run at all
+└── BenchError      something was not done whose speed was asked for
 """
 
 
@@ -26,3 +27,7 @@ class WitnessError(ToolError):
 
 class ConformError(ToolError):
     """A conformance suite could not run at all."""
+
+
+class BenchError(ToolError):
+    """A step of the bench did not do its work, so its speed says nothing."""

@@ -1,0 +1,93 @@
+"""`tallystick bench`: how fast each step is, as readings per CPU-second and as a ratio to a named peer."""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
+
+from tallystick_tools import bench_figures
+from tallystick_tools.errors import ToolError
+
+if TYPE_CHECKING:
+    from tallystick_tools.bench_chain import Progress
+    from tallystick_tools.bench_measure import Round
+
+DEFAULT_READINGS = 2000  # a day and a half at one a minute
+MIN_READINGS, MAX_READINGS = 20, 50_000  # one window bundle holds them all
+ROUNDS = 5  # the median of five is not moved by two disturbed rounds
+
+
+def chain(*, readings: int = DEFAULT_READINGS, json: bool = False) -> int:
+    """Readings per CPU-second for each step of the chain, from a node's signature to the verified bundle.
+
+    The real code works on files in a temporary folder (TMPDIR chooses the disk). Each figure is the median of five
+    rounds, in CPU time of all threads. The peer is PyNaCl verifying the same signatures in the same round: x 0.5 means
+    that a step takes as long as two verifications. The default takes a minute or two.
+
+    Examples:
+        tallystick bench chain
+        tallystick bench chain --readings 10000
+        tallystick bench chain --json > chain.json
+
+    Parameters
+    ----------
+    readings
+        How many readings go through each step.
+    json
+        Print {"figures": {name: number}, "machine": {...}, "peer": "..."} instead of the table.
+    """
+    if not MIN_READINGS <= readings <= MAX_READINGS:
+        print(f"--readings must be from {MIN_READINGS} to {MAX_READINGS}, not {readings}", file=sys.stderr)
+        return 2
+    try:
+        with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder, _progress() as progress:
+            rounds = _run(Path(folder), readings, progress)
+    except ToolError as error:
+        print(f"the bench failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    if json:
+        print(dumps(bench_figures.as_json(rounds), indent=2))
+    else:
+        bench_figures.show(Console(), rounds, readings)
+    return 0
+
+
+def _run(folder: Path, readings: int, progress: "Progress") -> "list[Round]":
+    # These need packages that `--help` does not.
+    from tallystick_tools import bench_chain
+    from tallystick_tools.bench_world import World
+
+    world = World(folder / "world")
+    frames = bench_chain.sign(world, readings, progress)
+    rounds = []
+    for number in range(ROUNDS):
+        progress("rounds", number, ROUNDS)
+        rounds.append(bench_chain.round_of(world, folder / f"round-{number}", frames, readings))
+    progress("rounds", ROUNDS, ROUNDS)
+    return rounds
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """Bars on the error stream of a terminal; elsewhere a line for each thing that begins."""
+    bars: dict[str, TaskID] = {}
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+
+        def step(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = bar.add_task(what, total=total)
+                if not console.is_terminal:
+                    print(f"{what}: {total}", file=sys.stderr)
+            bar.update(bars[what], completed=done, total=total)
+
+        yield step
