@@ -132,7 +132,8 @@ class Site:
         keys = Keys(db, self.world.trust, Clock(self.world.now_ms))
         with view.read() as tx:
             assert fsck(Stores(tx, Blobs(copy / "blobs"), self.world.trust, keys), lambda _: None) == []
-            leaves = [bytes(leaf) for (leaf,) in tx.execute("SELECT leaf FROM entry WHERE idx IS NOT NULL ORDER BY idx")]
+            rows = tx.execute("SELECT leaf FROM entry WHERE idx IS NOT NULL ORDER BY idx")
+            leaves = [bytes(leaf) for (leaf,) in rows]
         for size, root in self.seen.items():
             assert merkle.root(leaves[:size]) == root
         for witness in self.witnesses:
