@@ -26,7 +26,6 @@ be folded as they arrive and cited together when something happens.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tallystick_proof.statement import Statement
@@ -275,8 +274,7 @@ def silent_at_ms(state: State, rules: Rules) -> int | None:
 
 def _fold(node: Node, window: Iterable[Observation], since_ms: int, rules: Rules) -> tuple[Node, int, int]:
     """(node, its longest warm stretch, its longest time between two readings) after `window`."""
-    longest_warm_ms = node.warm_ms
-    longest_gap_ms = 0
+    longest_warm_ms = longest_gap_ms = 0
     for seen in window:
         if not links(node, seen, since_ms):
             raise DecideError(f"reading {seen.seq} does not link to the one before it")
@@ -315,7 +313,7 @@ def _earliest(node: Node, seen: Observation) -> tuple[int, Anchor | None]:
 
 
 def _is_warm(seen: Observation, rules: Rules) -> bool:
-    return seen.temperature is None or _exact(seen.temperature) > _exact(rules.warm_limit)
+    return seen.temperature is None or _scaled(seen.temperature) > _scaled(rules.warm_limit)
 
 
 def _judge(
@@ -360,9 +358,10 @@ def _decimal(value: object) -> Number | None:
     return (exponent, mantissa) if abs(exponent) <= MAX_EXPONENT else None
 
 
-def _exact(number: Number) -> Fraction:
+def _scaled(number: Number) -> int:
+    """The number in units of 10^-MAX_EXPONENT: exact, and comparable."""
     exponent, mantissa = number
-    return Fraction(10) ** exponent * mantissa
+    return int(mantissa * 10 ** (exponent + MAX_EXPONENT))
 
 
 def encode(value: State | Observation) -> bytes:

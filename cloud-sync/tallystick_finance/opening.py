@@ -16,13 +16,15 @@ from tallystick_finance.records import Loan
 from tallystick_ledger import publications
 from tallystick_ledger.admit import keys_changed
 from tallystick_ledger.db import Tx
+from tallystick_ledger.evidence import MAX_WINDOW_READINGS
 from tallystick_proof import statement
 from tallystick_proof.keys import DECISION, NODE, ORGANISATION
 from tallystick_proof.statement import Statement
 from tallystick_wire import cbor
 
-# The first decision folds everything since the association, in one transaction: about a second for this many.
-MAX_OPENING_READINGS = 65_536
+# The first decision folds everything since the association, in one transaction of about a second; and no bundle shows
+# more of one node in one window.
+MAX_OPENING_READINGS = MAX_WINDOW_READINGS
 MAX_KEY_CHARACTERS = 128  # of an Idempotency-Key: a UUID has 36
 
 # rule of decide.initial_state -> what was found, and what is allowed

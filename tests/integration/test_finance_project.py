@@ -180,7 +180,8 @@ def test_a_node_that_worked_before_is_folded_from_the_association_on(bank: Bank)
     assert (found.first, found.last, found.readings) == (30, 32, 3)
 
 
-def test_two_loans_on_one_node(bank: Bank) -> None:
+def test_two_loans_on_one_node(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "LOANS_PAGE", 1)
     first = bank.lend()
     facility = bank.facility()
     pledge = bank.pledge(facility, bank.association(lot="L8"), lot="L8")
@@ -241,15 +242,36 @@ def test_what_is_decided_does_not_depend_on_when_it_runs(
 
 
 def test_nothing_is_decided_before_the_loans_statements_are_in_the_tree(bank: Bank) -> None:
-    """A projector that lags behind must not decide as of a tree that does not hold the pledge."""
-    bank.minute(450)
+    """The association is old, the pledge is new, and the projector lags: no decision as of a tree without the pledge."""
+    association = bank.association()
+    bank.live.settle()
+    bank.anchor()
+    bank.minute(*[900] * 12)
     bank.publish()
-    loan = bank.lend()
+    facility = bank.facility()
+    pledge = bank.pledge(facility, association)
+    bank.live.settle()
+    loan = open_loan(bank.finance, facility, pledge, "late")
     project.run(bank.finance)
-    assert bank.loan(loan.id).state.as_of[0] >= 3
+    (decision,) = bank.decisions(loan.id)
     with bank.live.ledger.db.read() as tx:
-        index = tx.execute("SELECT idx FROM statement s JOIN entry e ON e.id = s.entry WHERE identity = ?", [loan.id])
-    assert bank.loan(loan.id).state.as_of[0] > index[0][0]
+        rows = tx.execute("SELECT idx FROM statement s JOIN entry e ON e.id = s.entry WHERE identity = ?", [loan.id])
+    assert body(decision)["as_of"][0] > rows[0][0]
+    verify(bank, decision)
+
+
+def test_what_the_ledger_does_not_call_valid_is_no_evidence(bank: Bank) -> None:
+    """A forged hot reading comes first, under the number of the next one: it neither counts nor blocks."""
+    loan = bank.lend()
+    bank.anchor()
+    bank.minute(450)
+    genuine = bank.measure(460, deliver=False)
+    bank.gateway.take(genuine[:-1] + bytes([genuine[-1] ^ 1]), genuine, genuine)
+    bank.minute(450)
+    bank.sync()
+    node = next(node for node in bank.loan(loan.id).state.nodes if node.thumbprint == bank.thumbprint("node-a"))
+    assert node.last is not None
+    assert (node.last.seq, node.warm_ms) == (3, 0)
 
 
 def test_a_revoked_decision_key_decides_nothing(bank: Bank) -> None:

@@ -258,6 +258,8 @@ def test_a_node_that_never_speaks_is_silent_from_the_start() -> None:
     state, rules = opened((A, B))
     _, effects = decide(state, as_of(60 * MINUTE_MS, seen(1, 59 * MINUTE_MS), node=A), rules)
     assert effects[0] == ["alert", "silence", B.thumbprint, 60 * MINUTE_MS, 60 * MINUTE_MS]
+    before, _ = decide(state, as_of(59 * MINUTE_MS, seen(1, 59 * MINUTE_MS), node=A), rules)
+    assert core.silent_at_ms(before, rules) == SINCE_MS + 60 * MINUTE_MS
 
 
 def test_silence_counts_from_the_earliest_time_not_from_the_latest() -> None:
@@ -309,6 +311,14 @@ def test_a_reboot_that_declares_its_gap_links() -> None:
     assert after.nodes[0].last == window[-1]
 
 
+def test_a_reboot_does_not_make_the_readings_before_it_older() -> None:
+    """The new boot has no anchor yet: the old one says less than the reading before it already proved."""
+    state, rules = opened()
+    window = [seen(1, 0), seen(2, 30 * MINUTE_MS, anchor=None), reboot(3, 31 * MINUTE_MS, 2, anchor=None)]
+    after, _ = decide(state, as_of(32 * MINUTE_MS, *window), rules)
+    assert after.nodes[0].earliest_ms == SINCE_MS + 30 * MINUTE_MS * 999_800 // 1_000_000
+
+
 def test_the_declared_gap_is_silence_too() -> None:
     state, rules = opened()
     first = seen(1, MINUTE_MS)
@@ -336,6 +346,7 @@ def test_unplugging_a_warm_node_never_pays() -> None:
         seen(1, MINUTE_MS, previous=link(1)),
         seen(2, MINUTE_MS, boot=2),  # a new boot without a boot record
         reboot(3, MINUTE_MS, 2),  # it still had reading 2
+        reboot(3, MINUTE_MS, 2, previous=link(1)),
         reboot(1, MINUTE_MS, 0, previous=None),
         reboot(2, MINUTE_MS, 1, boot=0),
         reboot(2, MINUTE_MS, 1, previous=link(9)),  # it names another reading 1
