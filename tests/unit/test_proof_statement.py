@@ -208,8 +208,9 @@ def test_roles() -> None:
     statement.check_role(parsed, "authority-node")
     with pytest.raises(StatementError, match="a node key may not sign a revocation"):
         statement.check_role(parsed, keys.NODE)
+    node = keys.generate(keys.NODE, CHANCE.randbytes)
     with pytest.raises(KeyFormatError, match="a node key may not sign a revocation"):
-        statement.build(keys.generate(keys.NODE, CHANCE.randbytes), keys.REVOCATION, {**COMMON, **BODIES[keys.REVOCATION]})
+        statement.build(node, keys.REVOCATION, {**COMMON, **BODIES[keys.REVOCATION]})
 
 
 def test_size_limit() -> None:
