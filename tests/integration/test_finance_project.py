@@ -242,7 +242,7 @@ def test_what_is_decided_does_not_depend_on_when_it_runs(
 
 
 def test_nothing_is_decided_before_the_loans_statements_are_in_the_tree(bank: Bank) -> None:
-    """The association is old, the pledge is new, and the projector lags: no decision as of a tree without the pledge."""
+    """An old association, a new pledge, a projector that lags: no decision as of a tree without the pledge."""
     association = bank.association()
     bank.live.settle()
     bank.anchor()
