@@ -61,6 +61,7 @@ def everything(full: bool) -> list[Callable[[], Counts]]:
     return [
         partial(single, sys.executable, "-m", "ruff", "check", "."),
         partial(single, sys.executable, "-m", "mypy"),
+        partial(single, sys.executable, "-m", "mypy", "conftest.py"),  # hil-tests has a conftest too
         partial(pytest, "-n", "2", "--dist", "loadscope", "-m", " and ".join(["not alone", *storms])),
         partial(pytest, "-m", " and ".join(["alone", *storms])),
     ]
