@@ -20,7 +20,11 @@ CHANGES_KEYS = (keys.ENROLMENT, keys.REVOCATION)
 
 
 class Keys:
-    """Who is enrolled. Safe to read from any thread; `follow` before asking, when a new entry must count."""
+    """Who is enrolled. `follow` before asking, when a new entry must count.
+
+    Any thread may ask at any time, also inside a transaction: a lookup takes no lock. `follow` and `check` do, and
+    read the database under it, so inside a transaction they would wait for each other.
+    """
 
     def __init__(self, db: Database, trust: Trust, now_ms: Callable[[], int]) -> None:
         self._db = db
@@ -36,7 +40,10 @@ class Keys:
         self.follow()
 
     def follow(self) -> int:
-        """Take every committed entry that is new; the id of the last one. Never inside a transaction."""
+        """Take every committed entry that is new; the id of the last one.
+
+        Never inside a transaction: what that one adds could still be undone.
+        """
         with self._following:
             while page := self._page():
                 with self._lock:
@@ -59,15 +66,14 @@ class Keys:
 
     def everyone(self) -> list[EnrolledKey]:
         """All keys in the order in which they were enrolled."""
-        with self._lock:
-            return self._directory.keys()
+        return self._directory.keys()
 
     def revocations(self, thumbprint: bytes) -> list[tuple[int, bytes]]:
         """(index, statement) of every logged revocation of a key."""
         return list(self._revocations.get(thumbprint, []))
 
     def check(self, parsed: Statement) -> None:
-        """EnrolmentError unless the statement, logged next, would be its signer's to make."""
+        """EnrolmentError unless the statement, logged next, would be its signer's to make. Not inside a transaction."""
         with self._lock:
             if parsed.kind in CHANGES_KEYS:
                 self._directory.check(parsed, self._now_ms())

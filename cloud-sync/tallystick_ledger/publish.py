@@ -98,13 +98,21 @@ class Publisher:
             if isinstance(answer, SignatureLine):
                 self._remember(witness, head.size)
                 return answer
-            if answer > head.size or answer == known:
-                raise RolledBack(
-                    f"witness {witness.url} has cosigned another tree of {answer} entries, this database holds"
-                    f" {head.size}: was it restored from a backup? Nothing is published until this is cleared up"
-                )
+            self._check_history(witness, head, known, answer)
             known = answer
         raise PublishError(f"witness {witness.url} changes its mind about what it knows")
+
+    def _check_history(self, witness: WitnessClient, head: Head, known: int, answer: int) -> None:
+        """What a 409 says about us: nothing, or that another process publishes too, or that our history is gone."""
+        with self._ledger.db.read() as tx:
+            now = tree.head(tx)
+        if answer > now.size or answer == known:
+            raise RolledBack(
+                f"witness {witness.url} has cosigned another tree of {answer} entries, this database holds {now.size}:"
+                " was it restored from a backup? Nothing is published until this is cleared up"
+            )
+        if answer > head.size:
+            raise PublishError("another process publishes from this database, and was faster")
 
     def _request(self, known: int, head: Head, text: str, own: SignatureLine) -> bytes:
         with self._ledger.db.read() as tx:
