@@ -1,4 +1,4 @@
-"""The first hour of a site: authorities, a gateway, and a real MicroPython node that gets its identity over the cable."""
+"""The first hour of a site: authorities, a gateway, and a real MicroPython node that is enrolled over the cable."""
 
 import subprocess
 import sys
@@ -11,9 +11,11 @@ import pytest
 from gateway_support import GatewayProcess
 from http_ledger import HttpLedger
 
+from tallystick_ledger.facts import START, facts
 from tallystick_proof import keys
 from tallystick_provisioning import secret_file
 from tallystick_tools.unix_node import UnixNode
+from tallystick_wire.reading import Reading, parse
 
 DEADLINE_S = 60.0
 
@@ -82,11 +84,6 @@ def wait(done: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def enrolled_nodes(ledger: HttpLedger) -> list[keys.Signer]:
-    ledger.settle()
-    return [key for key in ledger.ledger.keys.directory.keys() if key.kind == keys.NODE]  # type: ignore[misc]
-
-
 def test_from_nothing_to_anchored_readings(site: Site, ledger: HttpLedger, node: UnixNode) -> None:
     dry = site.enrol_node(node.port, ledger.url, "--dry-run")
     assert (dry.returncode, "is new; it would be enrolled" in dry.stdout) == (0, True), dry.stderr
@@ -114,13 +111,12 @@ def test_from_nothing_to_anchored_readings(site: Site, ledger: HttpLedger, node:
 
 def anchored(ledger: HttpLedger) -> bool:
     """Whether the ledger holds a valid reading with an anchor: everything worked, both ways."""
-    from tallystick_ledger.facts import facts
-    from tallystick_wire import reading
-
     ledger.settle()
-    found = facts(ledger.ledger, (-1, -1), 1000)
-    readings = [reading.parse(one.data) for one in found if one.verdict == "valid"]
-    return any(one.chain.anchor is not None for one in readings)
+    return any(one.chain.anchor is not None for one in valid_readings(ledger))
+
+
+def valid_readings(ledger: HttpLedger) -> list[Reading]:
+    return [parse(one.data) for one in facts(ledger.ledger, START, 1000) if one.verdict == "valid"]
 
 
 def test_without_a_network_it_is_pending(site: Site, ledger: HttpLedger, node: UnixNode) -> None:
@@ -131,7 +127,7 @@ def test_without_a_network_it_is_pending(site: Site, ledger: HttpLedger, node: U
     assert (made.returncode, "enrolled, pending" in made.stdout) == (0, True), made.stderr
     assert len(list((site.folder / "outbox").glob("*.cose"))) == 1
     later = site.enrol_node(node.port, ledger.url)
-    assert "which waited in the outbox" in later.stdout + later.stderr or later.returncode == 1
+    assert "which waited in the outbox" in later.stdout
     assert list((site.folder / "outbox").glob("*.cose")) == []
 
 
@@ -149,25 +145,20 @@ def test_a_power_cut_of_the_gateway_costs_nothing(
     make_gateway: Callable[..., GatewayProcess], world: Any, ledger: HttpLedger
 ) -> None:
     """Kill the gateway while readings stream; whatever it acknowledged reaches the ledger."""
-    from tallystick_ledger.facts import facts
-    from tallystick_wire import reading
-
     ledger.enrol("gateway", "node-a")
     ledger.settle()
     gateway = make_gateway(world, ledger=ledger.url)
     node = world.nodes["node-a"]
     gateway.start()
     wait(lambda: gateway.status()["statements"] == 2, "no downlink")
-    promised = 0
+    promised: set[int] = set()
     for _ in range(3):
         for _ in range(40):
             gateway.port.send(node.measure().data)
-        while (ack := gateway.port.ack(node.signer, 0.3)) is not None:
-            promised = max(promised, ack.high)
+        promised |= gateway.port.promised(node.signer, 0.3)
         gateway.kill()
         gateway.start()
-    assert promised > 0
+    assert promised
     wait(lambda: gateway.status()["backlog"] == 0, "not in step")
     ledger.settle()
-    held = {reading.parse(one.data).chain.seq for one in facts(ledger.ledger, (-1, -1), 1000) if one.verdict == "valid"}
-    assert set(range(1, promised + 1)) <= held
+    assert promised <= {one.chain.seq for one in valid_readings(ledger)}

@@ -56,7 +56,8 @@ class NodePort:
     def ack(self, signer: keys.Signer, timeout_s: float = DEADLINE_S) -> message.Ack | None:
         """The next acknowledgement for this node, its MAC checked; anchors are passed over."""
         key = message.link_key(SITE_KEY, signer.thumbprint)
-        while (payload := self.receive(timeout_s)) is not None:
+        end = time.monotonic() + timeout_s
+        while (payload := self.receive(max(0.0, end - time.monotonic()))) is not None:
             if message.kind(payload) == "ack":
                 return message.open_ack(key, payload)
         return None
@@ -67,6 +68,14 @@ class NodePort:
             if ack.high >= seq and not any(first <= seq <= last for first, last in ack.gaps):
                 return ack
         raise AssertionError(f"no acknowledgement of {seq}")
+
+    def promised(self, signer: keys.Signer, quiet_s: float) -> set[int]:
+        """Everything that the gateway acknowledges until it is quiet."""
+        found: set[int] = set()
+        while ack := self.ack(signer, quiet_s):
+            gaps = [range(first, last + 1) for first, last in ack.gaps]
+            found |= {seq for seq in range(1, ack.high + 1) if not any(seq in gap for gap in gaps)}
+        return found
 
     def close(self) -> None:
         os.close(self._master)
