@@ -13,6 +13,7 @@ from tallystick_ledger.db import Tx
 from tallystick_ledger.errors import StoreError
 from tallystick_ledger.ledger import Ledger
 from tallystick_ledger.sequencer import sequence, sequence_once
+from tallystick_ledger.status import status
 from tallystick_ledger.submit import submit
 from tallystick_proof import entry, merkle, statement
 
@@ -151,17 +152,23 @@ def test_syncs_from_many_threads_while_sequencing(live: LiveLedger) -> None:
         while not done.is_set():
             live.settle()
 
+    def look() -> None:
+        while not done.is_set():
+            assert status(live.ledger)["origin"] == live.world.origin
+
     sequencer = threading.Thread(target=run)
+    watcher = threading.Thread(target=look)
     senders = [
         threading.Thread(target=send, args=(TestGateway(live.world, name), node))
         for name, node in (("gateway", "node-a"), ("gateway-2", "node-b"))
     ]
-    for thread in (sequencer, *senders):
+    for thread in (sequencer, watcher, *senders):
         thread.start()
     for thread in senders:
         thread.join()
     done.set()
     sequencer.join()
+    watcher.join()
     live.settle()
     assert faults == []
     with live.ledger.db.read() as tx:
