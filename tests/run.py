@@ -6,12 +6,14 @@ Each stage yields (passed, failed, skipped); the last line printed is their sum,
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SABOTAGE = ROOT / "tests" / "sabotage"
 SOURCE_FOLDERS = ("firmware", "cloud-sync", "provisioning", "edge", "tools")
 SABOTAGE_TIMEOUT_S = 300  # a named test that hangs under its patch counts as "did not go red"
+SABOTAGE_WORKERS = 2  # patches at a time: most of what they name runs on one core
 
 Counts = tuple[int, int, int]
 
@@ -89,39 +92,60 @@ def copy_tree(destination: Path) -> None:
             shutil.copy2(source, target)
 
 
-def sabotage(patch: Path) -> Counts:
-    """Break one promise in a copy and demand that the test named in the patch goes red (pytest exit 1)."""
+def sabotage(chosen: list[Path]) -> Counts:
+    """Break one promise after the other, two at a time, each in a copy of its own; its named test must go red."""
+    print(f"\n== sabotage: {len(chosen)} patches", flush=True)
+    with ThreadPoolExecutor(SABOTAGE_WORKERS) as pool:
+        verdicts = list(pool.map(sabotage_one, chosen))
+    return verdicts.count(True), verdicts.count(False), 0
+
+
+def sabotage_one(patch: Path) -> bool:
+    """Whether the test that the patch names goes red (pytest exit 1) because of it. One line says so, whole at once."""
     test = header(patch, "Test")
-    print(f"\n== sabotage {patch.name}: {header(patch, 'Promise')}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="sabotage-") as folder:
         copy = Path(folder) / "copy"
         copy_tree(copy)
-        if subprocess.run(["git", "apply", "--whitespace=nowarn", str(patch)], cwd=copy, check=False).returncode:
-            print(f"{patch.name} does not apply any more", flush=True)
-            return 0, 1, 0
-        code, seconds = run_in_copy(copy, test)
-    red = code == 1
-    print(f"{'red, as it must be' if red else f'NOT RED (pytest exit {code})'} in {seconds:.0f} s: {test}", flush=True)
-    return (1, 0, 0) if red else (0, 1, 0)
+        applied = subprocess.run(
+            ["git", "apply", "--whitespace=nowarn", str(patch)], cwd=copy, check=False, capture_output=True, text=True
+        )
+        if applied.returncode:
+            say(f"STALE        {patch.stem}: does not apply any more\n{applied.stderr}")
+            return False
+        code, seconds, output = run_in_copy(copy, test)
+    if code == 1:
+        say(f"red {seconds:5.1f} s  {patch.stem}: {header(patch, 'Promise')}")
+        return True
+    say(f"NOT RED      {patch.stem}: pytest exit {code} after {seconds:.1f} s of {test}\n{output[-3000:]}")
+    return False
 
 
-def run_in_copy(copy: Path, test: str) -> tuple[int, float]:
+def say(text: str) -> None:
+    """One write for each patch, so that the lines of two at a time do not mix."""
+    sys.stdout.write(text.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def run_in_copy(copy: Path, test: str) -> tuple[int, float, str]:
+    """(pytest's exit code, seconds, output); code -1 when it had to be stopped, with all that it had started."""
     # PYTHONPATH stands before the editable install, so the copy's code is the code under test, in subprocesses too.
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(str(copy / name) for name in SOURCE_FOLDERS),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
+    folder = f"--basetemp={copy.parent / 'tmp'}"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", folder, *test.split()]
     start = time.monotonic()
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=environment, check=False, capture_output=True, timeout=SABOTAGE_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        return -1, time.monotonic() - start
-    if done.returncode != 1:
-        sys.stdout.write(done.stdout.decode(errors="replace")[-3000:])
-    return done.returncode, time.monotonic() - start
+    with subprocess.Popen(
+        command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=SABOTAGE_TIMEOUT_S)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, code = process.communicate()[0], -1
+    return code, time.monotonic() - start, output.decode(errors="replace")
 
 
 def main() -> int:
@@ -136,7 +160,8 @@ def main() -> int:
     chosen = parser.parse_args()
     stages: list[Callable[[], Counts]]
     if chosen.sabotage is not None:
-        stages = [partial(sabotage, patch) for patch in patches() if chosen.sabotage in patch.name]
+        named = [patch for patch in patches() if chosen.sabotage in patch.name]
+        stages = [partial(sabotage, named)] if named else []
     elif chosen.pytest:
         stages = [partial(pytest, *chosen.pytest)]
     else:
