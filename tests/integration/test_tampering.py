@@ -417,12 +417,10 @@ def test_recomputation_is_real(files: Path, tmp_path: Path) -> None:
     source = core_file.read_text("utf-8")
     same = command(*arguments, PYTHONPATH=path)
     assert same.returncode == VERIFIED
-    for comparison, other in (
-        ("_exact(seen.temperature) > _exact(rules.warm_limit)", "_exact(seen.temperature) < _exact(rules.warm_limit)"),
-        ("if found_ms >= limits_ms[covenant]", "if found_ms < limits_ms[covenant]"),
-    ):
-        assert source.count(comparison) == 1
-        core_file.write_text(source.replace(comparison, other), "utf-8")
+    for function, comparison in (("_is_warm", " > "), ("_judge", " >= ")):
+        before, _, after = source.partition(f"def {function}(")
+        assert comparison in after.partition("\ndef ")[0]
+        core_file.write_text(f"{before}def {function}({after.replace(comparison, ' < ', 1)}", "utf-8")
         done = command(*arguments, PYTHONPATH=path)
         assert done.returncode == NOT_VERIFIED
         assert "broken link: effects\n" in done.stdout
