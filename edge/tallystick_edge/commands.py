@@ -85,7 +85,11 @@ def enrol(
     if dry_run:
         print(text, end="")
         return DONE
-    made = enrolling.enrol(folder, signer, trusted, text)
+    return _send(enrolling.enrol(folder, signer, trusted, text), ledger)
+
+
+def _send(made: enrolling.EnrolledGateway, ledger: str) -> int:
+    """Post a new gateway's enrolment and say what became of it."""
     name = f"gateway {made.thumbprint.hex()}"
     delivery = next(iter(LedgerClient(ledger).deliver(made.outbox)))
     if delivery.refused:

@@ -16,7 +16,7 @@ def make_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
     def make(
         world: Any, ledger: str = "http://127.0.0.1:9", ports: int = 1, name: str = "gateway", **numbers: int
     ) -> GatewayProcess:
-        made.append(GatewayProcess(tmp_path / f"{name}-{len(made)}", world, name, ledger, ports, **numbers))
+        made.append(GatewayProcess(tmp_path / f"{name}-{len(made)}", world, name, ledger, ports, (), **numbers))
         return made[-1]
 
     yield make
