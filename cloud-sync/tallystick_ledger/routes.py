@@ -15,7 +15,7 @@ from tallystick_ledger.errors import KnownSize, Malformed, NotFound, TooSlow, Un
 from tallystick_ledger.evidence import reading_bundle, window_bundle
 from tallystick_ledger.status import status
 from tallystick_ledger.sync_door import MAX_BODY_BYTES, authorize, decode_body, receive
-from tallystick_proof import sync, tiles
+from tallystick_proof import tiles
 from tallystick_proof.errors import MerkleError
 from tallystick_proof.statement import MAX_STATEMENT_BYTES
 
@@ -27,6 +27,8 @@ NOTE = "text/plain; charset=utf-8"
 TREE_SIZE = "text/x.tlog.size"
 OCTETS = "application/octet-stream"
 ZIP = "application/zip"
+# A full batch with everything decoded from it takes some 50 MB; who waits for a place waits with its body unread.
+MAX_CONCURRENT_SYNCS = 8
 BODY_TIMEOUT_S = 60.0  # 4 MiB over a slow mobile link; a body that drips slower only holds a connection
 _CHECKPOINT_AGE = {"cache-control": "max-age=1"}  # a new one comes about once a second
 _FOR_EVER = {"cache-control": "max-age=31536000, immutable"}
@@ -64,6 +66,7 @@ def bundle_response(content: bytes, name: str) -> Response[bytes]:
 
 def _doors(context: Context) -> list[BaseRouteHandler]:
     ledger = context.ledger
+    places = asyncio.Semaphore(MAX_CONCURRENT_SYNCS)
 
     @post("/entries", status_code=201, request_max_body_size=MAX_STATEMENT_BYTES)
     async def post_entry(request: AnyRequest) -> dict[str, Any]:
@@ -97,17 +100,12 @@ def _doors(context: Context) -> list[BaseRouteHandler]:
         cursor: FromQuery[int] = 0,
     ) -> Response[Any]:
         """Take a gateway's batch. The token is checked before the body is read."""
-        gateway = await sync_to_thread(
-            authorize, ledger, thumbprint, request.headers.get("authorization")
-        )
-        body = await read_body(request)
+        gateway = await sync_to_thread(authorize, ledger, thumbprint, request.headers.get("authorization"))
         encoding = request.headers.get("content-encoding")
-
-        def take() -> sync.SyncAnswer:
-            return receive(ledger, gateway, decode_body(body, encoding), cursor)
-
         try:
-            answer = await sync_to_thread(take)
+            async with places:
+                body = await read_body(request)
+                answer = await sync_to_thread(lambda: receive(ledger, gateway, decode_body(body, encoding), cursor))
         except KnownSize as known:
             # By header: a media type of text would get a charset, which the protocol does not name.
             return Response(f"{known.known_size}\n".encode(), status_code=409, headers={"content-type": TREE_SIZE})

@@ -1,14 +1,17 @@
 """`tallystick cloud serve`: the HTTP server and the loops beside it, in one process."""
 
 import signal
+import socket
+import threading
 
 import uvicorn
 
 from tallystick_web import app, journal
 from tallystick_web.config import CloudConfig
+from tallystick_web.errors import ConfigError
 from tallystick_web.service import Service, check_fault
 
-MAX_CONCURRENT_REQUESTS = 64  # with a body of 4 MiB and its copies about 1 GiB at most; then 503
+MAX_CONNECTIONS = 1024  # a gateway keeps one open; the bodies that are read at once have a limit of their own
 GRACEFUL_S = 10  # what a running request gets at the end
 KEEP_ALIVE_S = 30  # longer than the pause between two syncs of a busy gateway
 
@@ -16,36 +19,49 @@ KEEP_ALIVE_S = 30  # longer than the pause between two syncs of a busy gateway
 def serve(config: CloudConfig) -> None:
     """Serve until SIGTERM or SIGINT; ConfigError or ServiceError when it cannot start or go on."""
     journal.set_up()
-    holder: list[uvicorn.Server] = []
+    ended = threading.Event()
+    # uvicorn puts its own handlers in their place while it runs, and raises the signal once more when it is done: then
+    # these make that harmless, so that a service that was told to stop ends with 0. Before, they end the start-up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    listener = _listener(config)
+    server: uvicorn.Server | None = None
 
     def stop() -> None:
-        for running in holder:
-            running.should_exit = True
+        ended.set()
+        if server is not None:
+            server.should_exit = True
 
-    # uvicorn raises the signal again when it is done; with these handlers that means nothing, and we end with 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
     service = Service(config, stop)
-    holder.append(_server(config, service))
-    service.start()
     try:
-        journal.say("serving", host=config.host, port=config.port, origin=config.origin)
-        holder[0].run()
+        server = _server(service)
+        service.start()
+        journal.say("serving", host=config.host, port=listener.getsockname()[1], origin=config.origin)
+        if not ended.is_set():
+            server.run(sockets=[listener])
     finally:
+        listener.close()
         service.close()
     check_fault(service)
 
 
-def _server(config: CloudConfig, service: Service) -> uvicorn.Server:
+def _listener(config: CloudConfig) -> socket.socket:
+    """Bound here and not by uvicorn, which ends the process without a word when the port is taken."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family)
+    except OSError as error:
+        raise ConfigError(f"host, port: {config.host}:{config.port}: {error.strerror}") from None
+
+
+def _server(service: Service) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app.build(service.context, service.finance),
-            host=config.host,
-            port=config.port,
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=MAX_CONCURRENT_REQUESTS,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACEFUL_S,
         )

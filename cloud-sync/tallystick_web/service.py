@@ -79,7 +79,6 @@ class Service:
     """The parts that `cloud serve` runs. `on_fault` is called once, from a loop that cannot go on."""
 
     def __init__(self, config: CloudConfig, on_fault: Callable[[], None]) -> None:
-        self._config = config
         self._on_fault = on_fault
         self.fault: BaseException | None = None
         self.ledger = open_ledger(config)
@@ -121,11 +120,14 @@ class Service:
         sequence(self.ledger)
 
     def _publish(self) -> None:
-        published = self._publisher.publish_once()
-        if published is not None:
-            journal.say("published", size=published.size, latest_ms=published.latest_ms)
-        if self.finance is not None:
-            project.run(self.finance)
+        try:
+            published = self._publisher.publish_once()
+            if published is not None:
+                journal.say("published", size=published.size, latest_ms=published.latest_ms)
+        finally:
+            # Also while a witness is away: what was published before may wait since a restart.
+            if self.finance is not None:
+                project.run(self.finance)
 
     def _loop(self, name: str, step: Step, every_ms: int) -> None:
         """What is away or not enrolled yet is waited for; a broken store or a fault of ours stops the service."""

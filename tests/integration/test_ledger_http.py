@@ -4,6 +4,7 @@ import itertools
 import json
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +214,8 @@ def test_anyone_can_follow_the_tree(site: Site) -> None:
     tree = tiles.Tree(load, size)
     for smaller, root in roots.items():
         merkle.verify_consistency(smaller, size, root, roots[size], tree.consistency_proof(smaller, size))
-    for path in (f"/tile/0/000.p/{size + 1}", "/tile/0/000", "/tile/0/0", "/tile/8/000.p/1", "/tile/entries/000", "/tile/x"):
-        assert cloud.request("GET", path).status_code == 404, path
+    for path in (f"0/000.p/{size + 1}", "0/000", "0/0", "8/000.p/1", "entries/000", "x"):
+        assert cloud.request("GET", f"/tile/{path}").status_code == 404, path
 
 
 def test_unwitnessed_is_not_shown_and_comes_when_the_witness_is_back(site: Site, gateway: TestGateway) -> None:
@@ -247,6 +248,24 @@ def test_two_services_on_one_database(site: Site, tmp_path: Path) -> None:
     assert second.stop() == 0
     assert site.cloud.stop() == 0
     assert site.cloud.fsck().returncode == 0
+
+
+def test_many_syncs_at_once(site: Site) -> None:
+    """More than there are places for: all of them get their turn."""
+    gateways = [TestGateway(site.world), TestGateway(site.world, "gateway-2")]
+    for gateway in gateways:
+        gateway.take(*site.readings(3))
+    bodies = [(gateway, gateway.request().encode()) for gateway in gateways] * 15
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda pair: site.cloud.sync(*pair), bodies))
+    assert {answer.status_code for answer in answers} == {200}
+    assert {SyncAnswer.decode(answer.content).known_size for answer in answers} == {3}
+
+
+def test_port_that_is_taken_is_named(site: Site, tmp_path: Path) -> None:
+    second = CloudProcess(tmp_path / "second", site.world, [], site.cloud.port)
+    done = site.cloud.run("cloud", "serve", "--config", second.config)
+    assert (done.returncode, "in use" in done.stderr) == (2, True), done.stderr
 
 
 def test_service_refuses_to_start_with_a_foreign_key_or_trust(site: Site, tmp_path: Path) -> None:
