@@ -34,7 +34,8 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServiceError(f"{self._url}: {error or type(error).__name__}") from None
         if not answer.is_success:
-            raise ServiceError(f"{self._url}{path} says {answer.status_code}: {_detail(answer)}")
+            reason = f"{self._url}{path} says {answer.status_code}: {_detail(answer)}"
+            raise ServiceError(reason, answer.status_code)
         return answer
 
 

@@ -1,5 +1,6 @@
 """`tallystick cloud ...`. Exit codes: 0 done, 1 refused or not clean, 2 could not run."""
 
+import http
 import sys
 from json import dumps
 from pathlib import Path
@@ -17,7 +18,7 @@ from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_web import config as configuration
 from tallystick_web import setup_files
 from tallystick_web.client import Client
-from tallystick_web.errors import WebError
+from tallystick_web.errors import ServiceError, WebError
 from tallystick_web.service import open_ledger, wall_ms
 from tallystick_web.show import show
 
@@ -260,10 +261,16 @@ def _fetch(url: str, token_file: Path, out: Path, path: str, **query: int) -> in
 
 
 def _all_loans(client: Client) -> list[dict[str, Any]]:
+    """Every loan; none where the ledger has no bank."""
     loans: list[dict[str, Any]] = []
     after: int | None = 0
     while after is not None:
-        page = client.json("/v1/loans", after=after)
+        try:
+            page = client.json("/v1/loans", after=after)
+        except ServiceError as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return []
+            raise
         loans += page["items"]
         after = page["next"]
     return loans

@@ -15,4 +15,8 @@ class ConfigError(WebError):
 
 
 class ServiceError(WebError):
-    """The service failed, or did not answer as one."""
+    """The service failed, or did not answer as one. `status`: of its HTTP answer, when there was one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

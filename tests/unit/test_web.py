@@ -113,3 +113,19 @@ def test_status_escapes_what_comes_from_outside() -> None:
     console.file.close()
 
 
+
+
+def test_status_of_a_ledger_without_a_bank(folder: Path) -> None:
+    client = answering(folder / "api.token", httpx.Response(404, json={"detail": "Not Found"}))
+    assert commands._all_loans(client) == []
+    with pytest.raises(ServiceError):
+        commands._all_loans(answering(folder / "api.token", httpx.Response(401)))
+
+
+def test_loans_of_every_page(folder: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        after = int(request.url.params["after"])
+        return httpx.Response(200, json={"items": [{"n": after}], "next": after + 1 if after < 3 else None})
+
+    client = Client("http://x", folder / "api.token", httpx.MockTransport(answer))
+    assert [loan["n"] for loan in commands._all_loans(client)] == [0, 1, 2, 3]
