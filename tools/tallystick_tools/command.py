@@ -98,18 +98,15 @@ COMMANDS: Commands = {
     "demo": ("tallystick_tools.demo:demo", "Run the whole chain on this machine."),
 }
 
-# top-level module of a missing package -> the extra that brings it
+# The extra that a command needs, by its first word; what is not listed runs on the base install.
 EXTRAS = {
-    "apsw": "edge",
-    "cbor2": "edge",
-    "prometheus_client": "edge",
-    "serial": "provisioning",
-    "httpx": "provisioning",
-    "litestar": "cloud",
-    "msgspec": "cloud",
-    "uvicorn": "cloud",
-    "standardwebhooks": "cloud",
-    "zstandard": "edge",
+    "node": "provisioning",
+    "trust": "provisioning",
+    "gateway": "edge",
+    "cloud": "cloud",
+    "witness": "provisioning",
+    "demo": "edge,cloud,provisioning",
+    "bench": "edge,cloud,provisioning",
 }
 
 
@@ -136,16 +133,17 @@ def _group(parent: App, name: str, text: str, commands: Commands) -> App:
 
 def main() -> None:
     """Entry point. A package that is not installed is named together with the extra that brings it."""
+    words = sys.argv[1:]
     try:
-        root, words = build(), sys.argv[1:]
+        root = build()
         if not {"-h", "--help"}.isdisjoint(words):
             show_whole_page(root, words)
         root(words)
     except ImportError as error:
-        missing = _missing(error)
-        if missing not in EXTRAS:
+        missing, extra = _missing(error), EXTRAS.get(words[0]) if words else None
+        if not missing or missing.startswith("tallystick_") or extra is None:
             raise
-        print(f"this command needs the package {missing}: pip install 'tallystick[{EXTRAS[missing]}]'", file=sys.stderr)
+        print(f"this command needs the package {missing}: pip install 'tallystick[{extra}]'", file=sys.stderr)
         sys.exit(2)
 
 
