@@ -24,7 +24,6 @@ def serve(config: CloudConfig) -> None:
     # these make that harmless, so that a service that was told to stop ends with 0. Before, they end the start-up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    listener = _listener(config)
     server: uvicorn.Server | None = None
 
     def stop() -> None:
@@ -32,16 +31,16 @@ def serve(config: CloudConfig) -> None:
         if server is not None:
             server.should_exit = True
 
-    service = Service(config, stop)
-    try:
-        server = _server(service)
-        service.start()
-        journal.say("serving", host=config.host, port=listener.getsockname()[1], origin=config.origin)
-        if not ended.is_set():
-            server.run(sockets=[listener])
-    finally:
-        listener.close()
-        service.close()
+    with _listener(config) as listener:
+        service = Service(config, stop)
+        try:
+            server = _server(service)
+            service.start()
+            journal.say("serving", host=config.host, port=listener.getsockname()[1], origin=config.origin)
+            if not ended.is_set():
+                server.run(sockets=[listener])
+        finally:
+            service.close()
     check_fault(service)
 
 

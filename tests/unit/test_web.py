@@ -80,7 +80,7 @@ def test_wrong_configuration_is_named(folder: Path, old: str, new: str, why: str
 
 
 def test_missing_trust_says_what_makes_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.serve(config=folder / "cloud.toml") == 2
+    assert commands.fsck(config=folder / "cloud.toml") == 2
     assert "trust init" in capsys.readouterr().err
 
 
