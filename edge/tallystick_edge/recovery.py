@@ -22,6 +22,7 @@ from tallystick_wire.errors import WireError
 from tallystick_wire.reading import Chain
 
 PROGRESS_ROWS = 100_000  # a long start says that it lives
+LAST_BOOT = entry.MAX_GATEWAY_BOOT - 1  # a damaged row must not use up the number of the next boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +102,29 @@ def read_row(data: bytes) -> tuple[int, StoredReading | None]:
     """(gateway boot, the reading or None) of a row; ValueError when it is no entry. cbor2 for speed."""
     try:
         kind, (boot, _), received_ms, _, _, body = _decode(data)
+        _check(_is_number(boot, LAST_BOOT) and (received_ms is None or _is_number(received_ms, entry.MAX_MS)))
         if kind != entry.READING:
-            return int(boot), None
+            return boot, None
         protected, _, _, _ = _decode(body).value
         header = _decode(protected)
         number, seq, uptime_ms, previous, anchor = header[reading.LABEL_CHAIN]
-        chain = Chain(number, seq, uptime_ms, previous, tuple(anchor) if anchor is not None else None)
+        _check(_is_number(number, reading.MAX_BOOT) and _is_number(seq, reading.MAX_SEQ))
+        _check(anchor is None or (len(anchor) == 3 and _is_number(anchor[0], reading.MAX_UPTIME_MS)))
         kid = header[cose.LABEL_KID]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _check(isinstance(kid, bytes) and len(kid) == reading.KID_BYTES)
+        chain = Chain(number, seq, uptime_ms, previous, None if anchor is None else tuple(anchor))
+        return boot, StoredReading(kid, chain, hashlib.sha256(body).digest(), received_ms, body)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(f"not an entry: {error}") from None
-    return int(boot), StoredReading(kid, chain, hashlib.sha256(body).digest(), received_ms, body)
+
+
+def _is_number(value: object, highest: int) -> bool:
+    return type(value) is int and 0 <= value <= highest
+
+
+def _check(good: bool) -> None:
+    if not good:
+        raise ValueError("a field has another type or is too large")
 
 
 def _decode(data: bytes) -> Any:
