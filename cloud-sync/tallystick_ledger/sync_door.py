@@ -111,13 +111,14 @@ def _repeats(ledger: Ledger, epoch: Epoch, head: sync.Head, held: Batch | None) 
         raise EpochClosed(f"epoch {head.epoch} is frozen: two checkpoints contradict each other; open the next epoch")
     if head.epoch < epoch.newest:
         raise EpochClosed(f"epoch {head.epoch} is closed: epoch {epoch.newest} was opened")
-    if held is not None:  # consistent with ours, but not a checkpoint that we know
+    empty = size == 0 and root == merkle.EMPTY_ROOT
+    if held is not None or (empty and epoch.size > 0):  # consistent with ours, but not a checkpoint that we know
         raise KnownSize(epoch.size)
-    return size == 0 and root == merkle.EMPTY_ROOT and epoch.size == 0
+    return empty
 
 
 def _extend(ledger: Ledger, gateway: EnrolledKey, request: SyncRequest, head: sync.Head, epoch: Epoch) -> bool:
-    """Steps 5 to 8; False when another request was faster, or the keys changed meanwhile."""
+    """Steps 5 to 8; False when another request of this gateway was faster."""
     try:
         fitting = sync.check_batch(request, head, epoch.frontier, lambda size: None)
     except SizeMismatch as error:

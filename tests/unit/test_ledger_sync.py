@@ -102,6 +102,18 @@ def test_empty_log_may_poll_too(live: LiveLedger, gateway: TestGateway) -> None:
     assert rows(live) == before
 
 
+def test_empty_log_of_a_gateway_that_we_know_is_told_the_size(live: LiveLedger, gateway: TestGateway) -> None:
+    """A card that lost everything: no lie, no conflict."""
+    gateway.take(*readings(live, 2))
+    gateway.sync(live.ledger)
+    blank = TestGateway(live.world)
+    with pytest.raises(KnownSize) as error:
+        blank.sync(live.ledger, SyncRequest(0, [], blank.note()))
+    assert error.value.known_size == 2
+    with pytest.raises(Unfitting):
+        blank.sync(live.ledger, SyncRequest(0, [], blank.note(root=bytes(32))))
+
+
 def test_downlink_starts_at_the_cursor(live: LiveLedger, gateway: TestGateway) -> None:
     gateway.take(*readings(live, 1))
     whole = gateway.sync(live.ledger).downlink
