@@ -150,6 +150,15 @@ class Log:
         )
         return Epoch(*numbers), frontier
 
+    def epochs(self) -> list[Epoch]:
+        """All trees, the oldest first."""
+        query = "SELECT number, first_row, size, confirmed_size FROM epoch ORDER BY number"
+        return [Epoch(*numbers) for numbers in self._all(query)]
+
+    def checkpoints(self, epoch: int) -> list[tuple[int, bytes]]:
+        """(size, note) of everything that was signed of one tree, ascending."""
+        return self._all("SELECT size, note FROM checkpoint WHERE epoch = ? ORDER BY size", epoch)
+
     def next_epoch(self, note: bytes) -> Epoch:
         """Open the next tree. It begins with what the ledger has not confirmed: nothing acknowledged is lost.
 

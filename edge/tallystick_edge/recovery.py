@@ -1,12 +1,17 @@
 """At start: what is enrolled, what is durable and what may still become valid, all read back from the log.
 
-A row that cannot be read never refuses the start. What the ledger holds is left alone; anything else is set aside and a
-note takes its leaf, so that the tree stays whole and says where something is missing.
+1. Downlink: enrolments and revocations, judged against trust.toml.
+2. Proof: as far as the rows give the roots that were signed over them they are what they were. Behind that (the last
+   rows before the crash, or a card that flips bits) each reading's own signature is checked before it counts.
+3. Rows in order: readings into memory, by the same function that takes them in after a commit.
+4. Repair: a bad row never refuses the start. What the ledger holds is left alone; any other bad row is set aside, and a
+   note takes its leaf.
 """
 
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import cbor2
@@ -15,8 +20,10 @@ from tallystick_edge.entries import EntryMaker
 from tallystick_edge.journal import Journal
 from tallystick_edge.known import Known
 from tallystick_edge.log import Log
-from tallystick_proof import entry
+from tallystick_proof import checkpoint, entry, note
+from tallystick_proof.errors import ProofError
 from tallystick_proof.keys import verify_signature
+from tallystick_proof.merkle import Frontier, leaf_hash
 from tallystick_wire import cose, reading
 from tallystick_wire.errors import WireError
 from tallystick_wire.reading import Chain
@@ -56,13 +63,14 @@ def recover(log: Log, known: Known, journal: Journal) -> Recovered:
 def survey(log: Log, known: Known, journal: Journal) -> Recovered:
     """Fill `known` from the log; writes nothing."""
     take_downlink(log, known, journal)
+    doubtful = first_doubtful_row(log)
     unknown, verified, bad = log.unknown_rows(), [], []
     boot = count = 0
     for row, data in log.rows():
         count += 1
         try:
             entry_boot, stored = read_row(data)
-            if stored is not None and learn(known, row, stored, row in unknown) and row in unknown:
+            if stored is not None and learn(known, row, stored, row >= doubtful, row in unknown) and row in unknown:
                 verified.append(row)
         except (ValueError, WireError):
             bad.append(row)
@@ -73,6 +81,27 @@ def survey(log: Log, known: Known, journal: Journal) -> Recovered:
     return Recovered(boot, count, tuple(bad), tuple(verified))
 
 
+def first_doubtful_row(log: Log) -> int:
+    """Up to here the rows give the roots that were signed over them."""
+    proven = 0
+    for epoch in log.epochs():
+        frontier, rows = Frontier(), log.rows(epoch.first_row)
+        for size, signed in log.checkpoints(epoch.number):
+            for _, data in islice(rows, size - frontier.size):
+                frontier.append(leaf_hash(data))
+            if frontier.size != size or frontier.root() != _signed_root(signed):
+                return proven
+            proven = epoch.first_row + size
+    return proven
+
+
+def _signed_root(signed: bytes) -> bytes | None:
+    try:
+        return checkpoint.parse(note.parse(signed).text).root
+    except ProofError:
+        return None  # the note itself is damaged: it proves nothing
+
+
 def take_downlink(log: Log, known: Known, journal: Journal) -> None:
     """Apply the statements that came from the ledger since the last call."""
     for statement, received_ms in log.downlink(known.statements):
@@ -80,22 +109,28 @@ def take_downlink(log: Log, known: Known, journal: Journal) -> None:
             journal.warning("statement-refused", number=known.statements - 1, why=problem)
 
 
-def learn(known: Known, row: int, stored: StoredReading, unverified: bool) -> bool:
-    """Take a stored reading into memory; False when it stays unknown."""
+def learn(known: Known, row: int, stored: StoredReading, doubtful: bool, unknown: bool) -> bool:
+    """Take a stored reading into memory, as verified (True) or as one that nobody vouches for.
+
+    ValueError when a reading that was verified before it was stored is `doubtful` and its signature does not hold.
+    """
     key = known.node(stored.kid)
-    if key is not None and unverified:
-        sign1 = reading.parse(stored.data).sign1
-        if not verify_signature(key.public_key, sign1.to_be_signed, sign1.signature):
-            key = None
-    if key is None:
-        known.learn_unknown(stored.kid, stored.identity, row)
-        return False
-    state = known.state(stored.kid)
-    # Only the first reading of a boot has a boot record: the rest is not parsed whole, which is most of the time.
-    record = reading.parse(stored.data).boot_record if stored.chain.boot != state.boot else None
-    state.learn(stored.chain, stored.identity, record)
-    state.received_ms = stored.received_ms or state.received_ms
-    return True
+    if key is not None and (not (doubtful or unknown) or _is_genuine(key.public_key, stored)):
+        state = known.state(stored.kid)
+        # Only the first reading of a boot has a boot record: the rest is not parsed whole, which is most of the time.
+        record = reading.parse(stored.data).boot_record if stored.chain.boot != state.boot else None
+        state.learn(stored.chain, stored.identity, record)
+        state.received_ms = stored.received_ms or state.received_ms
+        return True
+    if key is not None and not unknown:
+        raise ValueError("a reading whose signature does not hold any more")
+    known.learn_unknown(stored.kid, stored.identity, row)
+    return False
+
+
+def _is_genuine(public_key: bytes, stored: StoredReading) -> bool:
+    sign1 = reading.parse(stored.data).sign1
+    return verify_signature(public_key, sign1.to_be_signed, sign1.signature)
 
 
 def read_row(data: bytes) -> tuple[int, StoredReading | None]:

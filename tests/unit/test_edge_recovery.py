@@ -15,7 +15,7 @@ from tallystick_edge.files import Files
 from tallystick_edge.journal import Journal
 from tallystick_edge.known import Known
 from tallystick_edge.log import Head, Log
-from tallystick_proof import entry, merkle
+from tallystick_proof import checkpoint, entry, merkle, note
 from tallystick_proof.entry import GatewayEntry
 from tallystick_wire.reading import Reading, parse
 
@@ -170,6 +170,56 @@ def test_quarantined_bytes_do_not_change_an_older_tree(log: Log, world: Any, jou
     after = log.batch(0)
     assert after is not None
     assert (after.note, after.entries == before.entries) == (before.note, False)
+
+
+def signed(world: Any) -> Callable[[int, int, bytes], bytes]:
+    def make(epoch: int, size: int, root: bytes) -> bytes:
+        origin = checkpoint.gateway_origin(world.origin, world.signers["gateway"].thumbprint, epoch)
+        text = checkpoint.Checkpoint(origin, size, root).text
+        return note.format(note.Note(text, [note.sign_note(world.signers["gateway"], origin, text)]))
+
+    return make
+
+
+def flip(log: Log, row: int) -> None:
+    """One bit of a stored reading's sequence number, on the disk: the row still looks like a reading."""
+    (data,) = log._one("SELECT data FROM entry WHERE row = ?", row)
+    stored = recovery.read_row(data)[1]
+    assert stored is not None
+    other = data.replace(bytes([0x85, 1, stored.chain.seq]), bytes([0x85, 1, stored.chain.seq ^ 8]))
+    assert other != data
+    log._all("UPDATE entry SET data = ? WHERE row = ?", other, row)
+
+
+def test_rows_prove_themselves_by_the_signed_roots(log: Log, world: Any) -> None:
+    keep(log, *[world.nodes["node-a"].measure() for _ in range(2)])
+    assert recovery.first_doubtful_row(log) == 0
+    log.sign_checkpoints(signed(world))
+    keep(log, *[world.nodes["node-a"].measure() for _ in range(2)])
+    log.sign_checkpoints(signed(world))
+    keep(log, world.nodes["node-a"].measure())
+    assert recovery.first_doubtful_row(log) == 4
+    log.confirm(1, 2, None, [], Head(None, 0, None))
+    log.next_epoch(b"note")
+    log.sign_checkpoints(signed(world))
+    assert recovery.first_doubtful_row(log) == 6
+    flip(log, 3)
+    assert recovery.first_doubtful_row(log) == 2
+    log._all("UPDATE checkpoint SET note = ? WHERE size = 2", b"junk")
+    assert recovery.first_doubtful_row(log) == 0
+
+
+@pytest.mark.parametrize("under_a_checkpoint", [True, False])
+def test_a_flipped_bit_is_never_acknowledged(log: Log, world: Any, journal: Journal, under_a_checkpoint: bool) -> None:
+    made = [world.nodes["node-a"].measure() for _ in range(4)]
+    keep(log, *made)
+    if under_a_checkpoint:
+        log.sign_checkpoints(signed(world))
+    flip(log, 2)  # reading 3 now claims to be reading 11
+    known = Known(world.trust)
+    found = recovery.recover(log, known, journal)
+    assert found.bad_rows == (2,)
+    assert known.state(made[0].kid).seen.ack() == (4, [(3, 3)])
 
 
 def test_one_gateway_at_a_time(tmp_path: Path) -> None:
