@@ -60,7 +60,7 @@ def test_what_a_reading_proves(files: Path, world: "Story", capsys: pytest.Captu
     verify(files / "reading.zip", trust=files / "trust.toml")
     shown = capsys.readouterr().out
     node = world.signers["node-a"].kid.hex()
-    assert f"node {node} (TS-1, serial node-a-0001) signed reading 2: temperature 4.60 Cel, humidity 60 %RH" in shown
+    assert f"node {node} (TS-1, serial node-a-0001) signed reading 2: temperature 4.60 °C, humidity 60 % RH" in shown
     assert re.search(r"it was made between 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC and 20", shown)
     assert "the gateway says that it came 20" in shown
 
@@ -68,11 +68,11 @@ def test_what_a_reading_proves(files: Path, world: "Story", capsys: pytest.Captu
 def test_what_a_decision_proves(files: Path, world: "Story", capsys: pytest.CaptureFixture[str]) -> None:
     verify(files / "decision.zip", trust=files / "trust.toml")
     shown = capsys.readouterr().out
-    assert f"loan {world.loan.pledge.hex()}: 65,000,000 CNY in minor units against lot L7 at cold room 1" in shown
+    assert f"loan {world.loan.pledge.hex()}: 650,000.00 CNY against lot L7 at cold room 1" in shown
     assert re.search(r"alert: too-warm at node [0-9a-f]{16}: \d+ min( \d+ s)?, limit 10 min", shown)
     assert re.search(r"alert: silence at node [0-9a-f]{16}: 5 h( \d+ s)?, limit 4 h", shown)
     assert "haircut of 50 %" in shown
-    assert "margin call of 30,000,000 CNY in minor units, due 20" in shown
+    assert "margin call of 300,000.00 CNY, due 20" in shown
 
 
 # --- exit codes
@@ -371,6 +371,8 @@ def test_gaps_are_drawn_as_gaps(world: "Story") -> None:
     line = verify_plot.points(readings.readings, "t")
     assert [point.value for point in line] == [4.5, 4.6, 9.0, 9.5, 10.0, 9.0, 4.5, 4.4]
     assert [point.joined for point in line] == [False, True, True, True, True, True, True, False]
+    times = [point.time_ms for point in line]
+    assert times == sorted(times), "the line never runs backwards, whatever the anchors say"
     picture = verify_plot.svg(line, 8.0, "t")
     assert picture.count("<polyline") == 1
     assert picture.count("<circle") == 1

@@ -26,8 +26,13 @@ class Point:
 
 
 def points(readings: Sequence[VerifiedReading], channel: str) -> list[Point]:
-    """One node's readings of a channel, at the time of their lower bound (else the upper one), in order."""
-    timed = [(one, _time_ms(one)) for one in readings]
+    """One node's readings of a channel in order, each at its boot's start and its own signed uptime."""
+    starts = _boot_starts_ms(readings)
+    timed: list[tuple[VerifiedReading, int]] = []
+    for one in readings:
+        time_ms = starts[one.reading.chain.boot] + one.reading.chain.uptime_ms
+        # A boot whose start is known badly may seem to begin before the last one ended; the chain says it did not.
+        timed.append((one, max(time_ms, timed[-1][1]) if timed else time_ms))
     steps = [after[1] - before[1] for before, after in pairwise(timed)]
     usual_ms = median(steps) if steps else 0
     found: list[Point] = []
@@ -128,11 +133,21 @@ class _Frame:
                 yield f'<polyline class="reading" points="{path}"/>'
 
 
-def _time_ms(one: VerifiedReading) -> int:
-    bounds = one.interval
-    if bounds.earliest_ms is not None:
-        return bounds.earliest_ms
-    return bounds.latest_ms if bounds.latest_ms is not None else one.reading.chain.seq
+def _boot_starts_ms(readings: Sequence[VerifiedReading]) -> dict[int, int]:
+    """boot -> when it began: its tightest lower bound, or its tightest upper one where no anchor gives a lower one.
+
+    Bounds of neighbours jump with every anchor; distances in uptime are what the node signed.
+    """
+    lower: dict[int, int] = {}
+    upper: dict[int, int] = {}
+    for one in readings:
+        chain, bounds = one.reading.chain, one.interval
+        if one.anchor is not None and bounds.earliest_ms is not None:
+            start_ms = bounds.earliest_ms - chain.uptime_ms
+            lower[chain.boot] = max(lower.get(chain.boot, start_ms), start_ms)
+        latest_ms = bounds.latest_ms if bounds.latest_ms is not None else chain.uptime_ms
+        upper[chain.boot] = min(upper.get(chain.boot, latest_ms), latest_ms - chain.uptime_ms)
+    return upper | lower
 
 
 def as_float(value: Decimal | int) -> float:

@@ -109,7 +109,7 @@ def _channel(readings: Sequence[VerifiedReading]) -> tuple[str, str]:
     instrument = readings[0].node.instrument
     channels = None if instrument is None else instrument.get("channels")
     meaning = None if channels is None else channels.get(CHANNEL)
-    return (CHANNEL, "") if meaning is None else (meaning[0], meaning[1] or "")
+    return (CHANNEL, "") if meaning is None else (meaning[0], verify_text.symbol(meaning[1] or ""))
 
 
 def _row(one: VerifiedReading) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tallystick_finance import money
+from tallystick_finance.errors import MoneyError
 from tallystick_proof.enrolment import EnrolledKey
 from tallystick_proof.evidence import VerifiedReading
 from tallystick_proof.time import Interval
@@ -14,6 +16,7 @@ from tallystick_wire.reading import BOOT_NAMES
 from tallystick_wire.senml import Decimal
 
 MAX_SHOWN_CHARACTERS = 200  # of one piece of text from a bundle: a screen line or two
+SYMBOLS = {"Cel": "°C", "%RH": "% RH"}  # SenML unit (RFC 8428 section 12.1) -> as people write it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,8 +63,21 @@ def measured(one: VerifiedReading) -> Iterator[str]:
             continue
         meaning = None if channels is None else channels.get(record.name)
         name = record.name if meaning is None else meaning[0]
-        unit = "" if record.unit is None else f" {record.unit}"
+        unit = "" if record.unit is None else f" {symbol(record.unit)}"
         yield plain(f"{name} {_value(record.value)}{unit}")
+
+
+def symbol(unit: str) -> str:
+    """A SenML unit as people write it."""
+    return SYMBOLS.get(unit, unit)
+
+
+def amount(minor: int, currency: str) -> str:
+    """Money; in minor units where this program does not know how many decimals the currency has."""
+    try:
+        return money.text(minor, currency)
+    except MoneyError:
+        return f"{minor:,} {plain(currency)} in minor units"
 
 
 def instrument(key: EnrolledKey) -> str:
@@ -91,7 +107,7 @@ def effect(value: Sequence[Any]) -> str:
     if kind == "haircut":
         return f"haircut of {rest[0] / 100:g} %"
     if kind == "margin-call":
-        return f"margin call of {rest[0]:,} {plain(rest[1])} in minor units, due {when(rest[2])}"
+        return f"margin call of {amount(rest[0], rest[1])}, due {when(rest[2])}"
     return plain(f"{kind}: {rest}")
 
 
@@ -162,7 +178,7 @@ def _window(verified: Verified) -> Iterator[str]:
 
 def _loan(loan: LoanVerdict) -> Iterator[str]:
     pledge, association = loan.pledge.body, loan.association.body
-    lent = f"{pledge['principal_minor']:,} {plain(pledge['currency'])} in minor units"
+    lent = amount(pledge["principal_minor"], pledge["currency"])
     where = f"lot {plain(pledge['lot'])} at {plain(association['place'])}"
     yield f"loan {loan.pledge.identity.hex()}: {lent} against {where}"
     for one in loan.decisions:
