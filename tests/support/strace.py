@@ -56,7 +56,7 @@ def killer(report: Path, point: Point) -> list[str]:
 
 
 def _strace(report: Path) -> list[str]:
-    return ["strace", "-DD", "-f", "-y", "-q", "-e", "signal=none", "-o", str(report)]
+    return ["strace", "-DD", "-f", "-y", "-q", "-e", "signal=KILL,TERM", "-o", str(report)]
 
 
 def read(report: Path) -> list[Call]:
