@@ -16,6 +16,7 @@ from tallystick_wire.reading import Reading, parse
 NEW = "new"  # store, then acknowledge
 FORK = "fork"  # same kid and seq, other identity: store both
 DUPLICATE = "duplicate"  # stored already: acknowledge again
+STORED_LONG_AGO = "stored-long-ago"  # a duplicate, found in the log: remember it, the node will send it again
 ENROLLED_SINCE = "enrolled-since"  # stored while unknown, verified now: acknowledge
 UNKNOWN = "unknown"  # store, never acknowledge before the kid is enrolled
 UNKNOWN_AGAIN = "unknown-again"
@@ -30,7 +31,7 @@ RATE_LIMITED = "rate-limited"
 FORKS_FULL = "forks-full"
 
 STORES = frozenset({NEW, FORK, UNKNOWN})
-ACKNOWLEDGES = frozenset({NEW, FORK, DUPLICATE, ENROLLED_SINCE})
+ACKNOWLEDGES = frozenset({NEW, FORK, DUPLICATE, STORED_LONG_AGO, ENROLLED_SINCE})
 VERIFIED = frozenset({NEW, FORK, ENROLLED_SINCE})
 REFUSALS = frozenset({MALFORMED, BAD_SIGNATURE, REVOKED, WRONG_NAME, UNKNOWN_FULL, RATE_LIMITED, FORKS_FULL})
 
@@ -106,5 +107,5 @@ def _judge_enrolled(
     if not same_number and not state.seen.has(seq):
         return NEW
     if not same_number and is_stored(arrived.data):
-        return DUPLICATE  # older than the identities in memory
+        return STORED_LONG_AGO
     return FORKS_FULL if state.forks >= MAX_FORKS_PER_NODE else FORK

@@ -37,9 +37,7 @@ class NodeState:
         """A reading of this node is durable."""
         if not self.seen.add(chain.seq) and identity not in self.recent.get(chain.seq, ()):
             self.forks += 1
-        self.recent.setdefault(chain.seq, set()).add(identity)
-        if len(self.recent) > RECENT_PER_NODE:
-            self.recent.popitem(last=False)
+        self.remember(chain.seq, identity)
         if chain.boot > self.boot:
             self.boot, self.shown_anchor, self.anchor_sent_ms = chain.boot, None, None
         if chain.boot == self.boot and chain.anchor is not None:
@@ -47,6 +45,12 @@ class NodeState:
         if boot_record is not None:
             # The node says what it lost: nobody waits for these any more.
             self.seen.forget(boot_record.last_persisted + 1, chain.seq - 1)
+
+    def remember(self, seq: int, identity: bytes) -> None:
+        """This identity is in the log: know it without looking there, as long as there is room."""
+        self.recent.setdefault(seq, set()).add(identity)
+        if len(self.recent) > RECENT_PER_NODE:
+            self.recent.popitem(last=False)
 
 
 class Known:

@@ -17,6 +17,7 @@ from typing import Any
 import cbor2
 
 from tallystick_edge.entries import EntryMaker
+from tallystick_edge.errors import LogFull
 from tallystick_edge.journal import Journal
 from tallystick_edge.known import Known
 from tallystick_edge.log import Log
@@ -56,7 +57,10 @@ class Recovered:
 def recover(log: Log, known: Known, journal: Journal) -> Recovered:
     """Fill `known` from the log, and keep which rows turned out to be verified."""
     found = survey(log, known, journal)
-    log.verified(found.verified_rows)
+    try:
+        log.verified(found.verified_rows)
+    except LogFull as error:
+        journal.warning("log-full", why=error, action="these rows are verified again at the next start")
     return found
 
 
@@ -185,5 +189,8 @@ def repair(log: Log, recovered: Recovered, journal: Journal, maker: EntryMaker) 
         if row < epoch.first_row + epoch.confirmed_size:
             journal.error("bad-row", row=row, action="left as it is: the ledger has it")
             continue
-        journal.error("bad-row", row=row, action="set aside")
-        log.quarantine(row, maker.note(entry.NOTE_GAP, {"why": "unreadable row", "row": row}))
+        try:
+            log.quarantine(row, maker.note(entry.NOTE_GAP, {"why": "unreadable row", "row": row}))
+            journal.error("bad-row", row=row, action="set aside")
+        except LogFull as error:
+            journal.error("bad-row", row=row, action="stays until the next start", why=error)

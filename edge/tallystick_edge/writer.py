@@ -108,6 +108,8 @@ class Writer:
         if verdict.reading is not None:
             if verdict.store is not None:
                 self._known.add_pending(verdict.reading.kid, verdict.reading.chain.seq, verdict.reading.identity)
+            if verdict.reason == intake.STORED_LONG_AGO:
+                self._known.state(verdict.reading.kid).remember(verdict.reading.chain.seq, verdict.reading.identity)
             if verdict.ack is not None:
                 self._routes[verdict.ack] = arrival.route
         return verdict
@@ -214,6 +216,7 @@ class Writer:
             self._refused[reason] += 1
         counters = {
             intake.DUPLICATE: metrics.duplicate,
+            intake.STORED_LONG_AGO: metrics.duplicate,
             intake.FORK: metrics.fork,
             intake.UNKNOWN: metrics.unknown,
             intake.UNKNOWN_AGAIN: metrics.unknown,

@@ -83,7 +83,7 @@ def test_older_than_memory(known: Known, world: Any, monkeypatch: pytest.MonkeyP
     made = measured(world, "node-a", 10)
     learn(known, *made)
     assert len(known.state(made[0].kid).recent) == 4
-    assert judge(known, made[0].data, stored=True).reason == intake.DUPLICATE
+    assert judge(known, made[0].data, stored=True).reason == intake.STORED_LONG_AGO
     assert judge(known, made[0].data, stored=False).reason == intake.FORK
     assert judge(known, made[9].data, stored=False).reason == intake.DUPLICATE
 

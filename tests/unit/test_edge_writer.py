@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tallystick_edge import anchors, config
+from tallystick_edge import known as knowing
 from tallystick_edge import writer as writing
 from tallystick_edge.anchors import Anchor
 from tallystick_edge.clock import ClockReading
@@ -171,6 +172,27 @@ def test_notes_wait_while_the_disk_is_full(bench: Bench, world: Any, monkeypatch
         bench.hear(world.nodes["node-a"].measure().data)
     bench.writer.step(0)
     assert bench.notes() == [entry.NOTE_LINK] * writing.MAX_NOTES_WAITING
+
+
+def test_an_old_duplicate_is_looked_up_once(bench: Bench, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowing, "RECENT_PER_NODE", 4)
+    node = world.nodes["node-a"]
+    made = [node.measure().data for _ in range(10)]
+    bench.hear(*made)
+    bench.acks()
+    asked: list[bytes] = []
+    look = bench.log.is_stored
+
+    def is_stored(data: bytes) -> bool:
+        asked.append(data)
+        return look(data)
+
+    monkeypatch.setattr(bench.log, "is_stored", is_stored)
+    for _ in range(3):
+        bench.hear(made[0], made[1])
+    assert asked == made[:2]
+    assert bench.acks() == [(10, [])] * 3
+    assert (len(bench.log), bench.count("duplicate_total"), bench.count("fork_total")) == (10, 6, 0)
 
 
 def test_a_link_that_does_not_take_an_ack(bench: Bench, world: Any) -> None:
