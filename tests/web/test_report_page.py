@@ -1,0 +1,66 @@
+"""The page that `tallystick verify --report` writes, in a real Chromium: it needs nothing else, and shows both languages."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tallystick_tools.verify import verify
+
+if TYPE_CHECKING:
+    from tests.conftest import Story
+
+PROGRAM = "chromium"
+# No first-run traffic: the page's own requests are what is looked at.
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+)
+
+
+@pytest.fixture(scope="module")
+def page(world: "Story", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "trust.toml").write_text(world.trust.format(), "utf-8")
+    (folder / "decision.zip").write_bytes(world.decision_bundle(world.loan, 1))
+    assert verify(folder / "decision.zip", trust=folder / "trust.toml", report=folder / "report.html") == 0
+    return folder / "report.html"
+
+
+def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Chromium without any network, on an empty profile."""
+    program = shutil.which(PROGRAM)
+    assert program, "missing program chromium: apt-get install chromium"
+    command = ["unshare", "-rn", program, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_page_needs_no_network_and_no_script(page: Path, tmp_path: Path) -> None:
+    done = chromium(tmp_path, "--dump-dom", page.as_uri())
+    assert done.returncode == 0, done.stderr
+    dom = done.stdout
+    assert "<polyline" in dom
+    assert "What is NOT proved" in dom
+    assert "未证明的内容" in dom
+    assert "margin call of 300,000.00 CNY" in dom
+    assert not re.search(r"<(script|link|iframe|img)\b", dom)
+    assert not re.search(r"(src|href)=\"https?:", dom)
+    assert "CONSOLE" not in done.stderr, "the browser complained about the page"
+
+
+def test_page_is_drawn_on_a_narrow_screen(page: Path, tmp_path: Path) -> None:
+    """On a phone nothing runs out of the page sideways except tables, which scroll."""
+    picture = tmp_path / "narrow.png"
+    done = chromium(tmp_path, "--window-size=500,900", f"--screenshot={picture}", page.as_uri())
+    assert done.returncode == 0, done.stderr
+    assert picture.stat().st_size > 10_000
