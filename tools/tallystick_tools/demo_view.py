@@ -21,7 +21,7 @@ REFRESH_S = 1.0
 TREND_READINGS = 40  # one character each: fits 80 columns beside the other figures
 BARS = "▁▂▃▄▅▆▇█"
 ASCII_BARS = "_.-=*#%@"
-COLDEST, WARMEST = 0.0, 14.0  # degrees Celsius at the ends of the bars
+COLDEST, WARMEST = 0.0, 20.0  # degrees Celsius at the ends of the bars
 WARM_LIMIT = float(WARM_LIMIT_TEXT)
 
 
