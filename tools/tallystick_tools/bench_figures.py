@@ -25,7 +25,7 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("node", "node: measure, sign, frame (MicroPython)", False),
+    Step("node", "node: measure and sign (MicroPython)", False),
     Step("frame", "gateway: frames out of bytes", True),
     Step("parse", "  only parse a reading", False),
     Step("judge", "gateway: parse, verify, judge", True),
