@@ -171,6 +171,12 @@ def test_anchors_are_used_once(site: Site) -> None:
     assert [one.chain.anchor for one in found] == [(9, b"\x09" * 16, 0), None, None, None]
 
 
+def test_an_older_anchor_replaces_no_newer_one(site: Site) -> None:
+    site.live(1, LINK)
+    newer, older = (message.build_anchor(LINK_KEY, size, bytes([size]) * 16) for size in (9, 8))
+    assert [one.chain.anchor for one in site.live(2, newer, older)] == [(9, b"\x09" * 16, 0), None]
+
+
 def test_an_unused_anchor_dies_with_the_boot(site: Site) -> None:
     site.live(1, LINK)
     site.sensor_works = False
