@@ -63,8 +63,8 @@ def run(config: Config, files: Files, journal: Journal, stop: threading.Event, c
             writer.drain()
             syncer.finish()
             metrics.stop()
+            journal.info("stopped", rows=len(log), backlog=log.backlog())
             log.close()
-            journal.info("stopped", rows=found.rows)
 
 
 def recover(path: Path, files: Files, journal: Journal) -> tuple[Log, Known, Recovered]:

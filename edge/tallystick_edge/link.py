@@ -83,10 +83,11 @@ class SerialLink:
             reason = self._read(self._port, stop)
             port, self._port = self._port, None
             port.close()
-            self._on_change(self.name, False, reason)
+            if reason:
+                self._on_change(self.name, False, reason)
 
     def _read(self, port: SerialPort, stop: threading.Event) -> str:
-        """Read until told to stop or the port fails; returns why."""
+        """Read until told to stop ("") or the port fails; returns why."""
         while not stop.is_set():
             try:
                 payloads = port.receive()
@@ -95,7 +96,7 @@ class SerialLink:
             self._metrics.damaged(self.name, port.decoder)
             for payload in payloads:
                 self._put(Arrival(payload, self), stop)
-        return "stopped"
+        return ""
 
     def _put(self, arrival: Arrival, stop: threading.Event) -> None:
         while not stop.is_set():
