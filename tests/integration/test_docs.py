@@ -1,11 +1,14 @@
 """The documents are true: their commands parse, their links lead somewhere, their programs run."""
 
+import hashlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +16,19 @@ import pytest
 from cyclopts import App, CycloptsError
 from ledger_support import LiveLedger, TestGateway
 
+from tallystick_edge import config as edge_config
+from tallystick_edge.metrics import Metrics
+from tallystick_finance.decide import Rules
+from tallystick_finance.errors import PROBLEMS
 from tallystick_ledger import export
 from tallystick_proof import archive
+from tallystick_proof.evidence import LINKS
+from tallystick_proof.keys import Signer
+from tallystick_provisioning import statement_file
 from tallystick_tools import command
 from tallystick_tools.bench_figures import STEPS
 from tallystick_tools.conform_suites import SUITES
+from tallystick_web.config import CloudConfig, FinanceConfig
 
 if TYPE_CHECKING:
     from tests.conftest import Story
@@ -158,6 +169,93 @@ def test_pictures_load_nothing(path: Path) -> None:
 def test_the_bench_table_has_every_step() -> None:
     text = (ROOT / "docs" / "operator.md").read_text("utf-8")
     assert not [step.title.strip() for step in STEPS if step.title.strip() not in text]
+
+
+# --- tables and examples against the code
+
+
+def text_of(name: str) -> str:
+    return (ROOT / "docs" / name).read_text("utf-8")
+
+
+def first_column(page: str, heading: str) -> list[str]:
+    """The code words in the first cells of the table under a heading."""
+    section = text_of(page).partition(f"\n{heading}\n")[2].partition("\n#")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("|")]
+    return [word for cell in cells for word in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_the_auditor_is_told_every_link() -> None:
+    assert sorted(first_column("auditor.md", "### Broken links")) == sorted(LINKS)
+
+
+def test_the_bank_is_told_every_problem() -> None:
+    assert sorted(first_column("api.md", "## Errors")) == sorted(PROBLEMS)
+
+
+def test_the_operator_is_told_every_setting() -> None:
+    gateway, cloud = first_column("operator.md", "### Make one"), text_of("operator.md")
+    assert sorted(gateway) == sorted([*edge_config.REQUIRED, *edge_config.NUMBERS])
+    settings = [field.name for field in fields(CloudConfig) if field.name != "finance"]
+    settings += [field.name for field in fields(FinanceConfig)]
+    assert not [name for name in settings if f"`{name}`" not in cloud]
+
+
+def table_after(page: str, header: str) -> list[str]:
+    """The code words in the first cells of the table whose first row begins like this."""
+    rows = text_of(page).partition(f"\n{header}")[2].splitlines()[2:]
+    cells = [row.split("|")[1] for row in rows[: next(at for at, row in enumerate(rows) if not row.startswith("|"))]]
+    return [word for cell in cells for word in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_metrics_exist() -> None:
+    collected = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name for metric in Metrics().registry.collect()
+    }
+    named = [f"tallystick_gateway_{word.partition('{')[0]}" for word in table_after("operator.md", "| metric ")]
+    assert len(named) > 5
+    assert not set(named) - collected
+
+
+@pytest.mark.parametrize("folder", ["edge", "cloud-sync"])
+def test_events_exist(folder: str) -> None:
+    """Every event in the tables of one of the two services stands in its code."""
+    code = "".join(path.read_text("utf-8") for path in (ROOT / folder).rglob("*.py"))
+    tables = text_of("operator.md").split("\n| event ")[1:]
+    table = tables[0 if folder == "edge" else 1].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    words = [word for cell in cells for word in re.findall(r"`([a-z-]+)`", cell)]
+    assert len(words) > 5
+    assert not [word for word in words if f'"{word}"' not in code]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "role"),
+    [
+        ("api.md", "association", "installer"),
+        ("api.md", "facility", "organisation"),
+        ("api.md", "pledge", "organisation"),
+        ("operator.md", "revocation", "authority-gateway"),
+    ],
+)
+def test_the_statements_can_be_signed(page: str, kind: str, role: str) -> None:
+    name = "gone" if kind == "revocation" else kind
+    text = next(block for block in blocks(ROOT / "docs" / page, "toml") if block.startswith(f"# {name}.toml"))
+    filled = re.sub(r"<[^>]+>", lambda place: hashlib.sha256(place[0].encode()).hexdigest(), text)
+    body = statement_file.body(kind, filled, Signer(role, bytes(32)), "ledger.example/log", bytes(16))
+    if kind == "facility":
+        Rules.parse(body["rules"])
+
+
+def test_the_effects_follow_from_the_example() -> None:
+    """The numbers in the API page's example are those of its pledge and rules."""
+    pledge, facility = (
+        tomllib.loads(next(block for block in blocks(ROOT / "docs" / "api.md", "toml") if f"# {name}.toml" in block))
+        for name in ("pledge", "facility")
+    )
+    rules = facility["rules"]
+    base = pledge["value_minor"] * rules["advance_bps"] * (10_000 - rules["haircut_warm_bps"]) // 10**8
+    assert f'"minor": {pledge["principal_minor"] - base}' in text_of("api.md")
 
 
 # --- what an auditor does by hand
