@@ -65,7 +65,7 @@ def run_without(module: str) -> "subprocess.CompletedProcess[str]":
 def test_a_missing_package_is_named_with_its_extra() -> None:
     done = run_without("apsw")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "this command needs the package apsw: pip install 'tallystick[edge]'\n"
+    assert done.stderr == "this command needs the package apsw: pip install 'tallystick[cloud]'\n"
 
 
 def test_another_fault_is_not_taken_for_a_missing_package() -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tallystick_tools.bench_measure import Round
 
 DEFAULT_READINGS = 2000  # a day and a half at one a minute
-MIN_READINGS, MAX_READINGS = 20, 50_000  # one window bundle holds them all
+MIN_READINGS = 20  # fewer are lost in what a step costs once
+MAX_READINGS = 50_000  # one window bundle holds them all
 ROUNDS = 5  # the median of five is not moved by two disturbed rounds
 
 

@@ -29,8 +29,8 @@ from tallystick_wire import frame, reading
 
 GROUP_ROWS = 200  # gateway.toml's commit_rows
 READ_BYTES = 4096  # what a serial port gives at a time, at most
-MAX_NODE_READINGS = 100  # in a round; a second of a node is enough for a median
-MAX_SINGLE_COMMITS = 200  # each waits for the disk
+NODE_READINGS = 100  # in a round; a second of a node is enough for a median
+SINGLE_COMMITS = 200  # each waits for the disk
 NODE_HEAP = "4m"  # little, as on a board: collecting garbage is a part of the cost
 
 Progress = Callable[[str, int, int], None]  # (what, done, total)
@@ -66,7 +66,7 @@ def run_node(world: World, count: int, signed: Callable[[int], None]) -> bytes:
 def round_of(world: World, folder: Path, frames: bytes, readings: int) -> Round:
     """One round over the frames of so many readings, in a new folder; BenchError when a step does not do its work."""
     meter = Meter(readings)
-    meter.costs["node"] = _node_cost(world, min(readings, MAX_NODE_READINGS))
+    meter.costs["node"] = _node_cost(world, min(readings, NODE_READINGS))
     with meter.step("frame"):
         payloads = _payloads(frames)
     if len(payloads) != readings:
@@ -74,7 +74,7 @@ def round_of(world: World, folder: Path, frames: bytes, readings: int) -> Round:
     _peer(meter, world, payloads)
     with closing(world.open(folder, meter)) as chain:
         _gateway(meter, chain.intake, payloads)
-        _single_commits(meter, Intake(world, folder / "single.db"), payloads[:MAX_SINGLE_COMMITS])
+        _single_commits(meter, Intake(world, folder / "single.db"), payloads[:SINGLE_COMMITS])
         with meter.step("sync"):
             chain.sync()
         with meter.step("publish"):
