@@ -19,3 +19,15 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} skipped, but tests/skips.toml does not list it: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A module that skips itself as a whole is held to the same list."""
+    report = yield
+    if report.skipped and not collector.nodeid.startswith(ALLOWED):
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} skipped, but tests/skips.toml does not list it: {report.longrepr}"
+    return report
