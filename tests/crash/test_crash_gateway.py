@@ -101,14 +101,12 @@ class Site:
         fsck = self.cloud.fsck()
         assert fsck.returncode == 0, fsck.stdout + fsck.stderr
 
-    def missing(self) -> list[tuple[str, int]]:
+    def missing(self) -> list[crash_support.Place]:
         """What nodes saw acknowledged and the ledger does not export."""
         file = self.folder / "export.cbor"
         done = self.cloud.run("cloud", "export", "readings", "--config", self.cloud.config, "--out", file)
         assert done.returncode == 0, done.stderr
-        found = crash_support.exported(file)
-        acked = crash_support.acked(self.acks)
-        return [(kid.hex(), seq) for (kid, seq), identity in acked.items() if found.get((kid, seq)) != identity]
+        return crash_support.missing(crash_support.acked(self.acks), crash_support.exported(file))
 
     def close(self) -> None:
         for node in self.nodes:

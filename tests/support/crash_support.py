@@ -1,7 +1,7 @@
 """What must hold after any crash: how the crash tests ask the parts' own files for it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gateway_support import SITE_KEY
@@ -16,6 +16,7 @@ from tallystick_node.twin import Twin
 from tallystick_proof.keys import Signer
 from tallystick_proof.merkle import Frontier, leaf_hash
 from tallystick_wire import cbor, message, reading
+from tallystick_wire.reading import Reading
 
 Place = tuple[bytes, int]  # (kid, sequence number)
 Identities = dict[Place, bytes]
@@ -73,14 +74,20 @@ def _place(stored: StoredReading) -> tuple[Place, bytes]:
     return (stored.kid, stored.chain.seq), stored.identity
 
 
-def exported(file: Path) -> Identities:
-    """The readings in what `cloud export readings` wrote; fails when one is not valid."""
-    found = []
+def exported(file: Path) -> dict[Place, Reading]:
+    """The readings in what `cloud export readings` wrote; fails when one is not valid, or two have one number."""
+    found: dict[Place, Reading] = {}
     for _, _, _, verdict, data in cbor.decode_sequence(file.read_bytes()):
-        assert verdict == "valid"
         one = reading.parse(data)
-        found.append(((one.kid, one.chain.seq), one.identity))
-    return one_of_each(found)
+        assert verdict == "valid", f"reading {one.chain.seq} of {one.kid.hex()}: {verdict}"
+        assert found.setdefault((one.kid, one.chain.seq), one) is one, f"{one.kid.hex()} used {one.chain.seq} twice"
+    return found
+
+
+def missing(acknowledged: Identities, found: Mapping[Place, Reading]) -> list[Place]:
+    """What was acknowledged and is not there."""
+    identities = {place: one.identity for place, one in found.items()}
+    return [place for place, identity in acknowledged.items() if identities.get(place) != identity]
 
 
 def check_tree(database: Path, gateway: bytes, entries: list[bytes]) -> int:
