@@ -19,6 +19,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 from tallystick_tools import demo_build, demo_view
+from tallystick_tools.demo_keep import wait_for
 from tallystick_tools.demo_parts import tallystick
 from tallystick_tools.demo_plan import plan
 from tallystick_tools.demo_story import first_decision
@@ -27,7 +28,7 @@ from tallystick_tools.errors import DemoError
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 SEED = 7
-VIEW_COLUMNS, TEXT_COLUMNS = 88, 112
+VIEW_COLUMNS, TEXT_COLUMNS = 94, 112
 DECISION_TIMEOUT_S = 120.0  # on a loaded machine
 GLYPH_WIDTH = 0.602  # of its height, in the usual fixed-width fonts
 _FONT_ADDRESS = re.compile(r',?\s*url\("https?://[^"]*"\) format\("[^"]*"\)')  # a picture loads nothing
@@ -39,6 +40,7 @@ def main() -> int:
         try:
             identity = wait_for_decision(world)
             save("demo", "tallystick demo", live_view(world))
+            wait_for("the decision's publication", lambda: is_published(world, identity))
             save("verify", "tallystick verify decision.zip --trust trust.toml", verification(world, identity))
         finally:
             world.stop()
@@ -53,6 +55,11 @@ def wait_for_decision(world: World) -> str:
             return str(decision["identity"])
         time.sleep(0.2)
     raise DemoError(f"no decision within {DECISION_TIMEOUT_S:.0f} s")
+
+
+def is_published(world: World, identity: str) -> bool:
+    index = world.api("GET", f"/entries/{identity}")["index"]
+    return index is not None and bool(world.api("GET", "/status")["published_size"] > index)
 
 
 def live_view(world: World) -> Console:
