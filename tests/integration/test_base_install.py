@@ -23,13 +23,13 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", "constraints.txt", "."]
+    pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", "constraints.txt", "."]
     subprocess.run(pip, check=True, cwd=folder / "clone", timeout=600)
     return python
 
 
 def run(python: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [python, "-m", "tallystick_tools", *arguments]
+    command: list[str | Path] = [python, "-m", "tallystick_tools", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=python.parent, timeout=120)
 
 

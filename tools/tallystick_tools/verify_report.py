@@ -20,7 +20,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
 h1 { border-left: .6rem solid; padding-left: .8rem; }
 .ok { border-color: #1a7f37; } .bad { border-color: #c62828; } .unsure { border-color: #b26a00; }
-code, td, li, h2 { overflow-wrap: anywhere; } .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: 14px; }
+code, td, li, h2 { overflow-wrap: anywhere; } .wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; padding: .2rem .5rem; border-bottom: 1px solid #ddd; vertical-align: top; }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } .grid { stroke: #ddd; }
 .reading { fill: none; stroke: #0b57d0; stroke-width: 1.5; } circle.reading { fill: #0b57d0; }
