@@ -12,10 +12,11 @@ from tallystick_ledger.errors import Conflict, NotFound
 from tallystick_ledger.evidence import reading_bundle, window_bundle
 from tallystick_ledger.gateway_tree import range_proof
 from tallystick_ledger.publications import latest
-from tallystick_proof import archive, merkle
+from tallystick_proof import archive, merkle, statement
 from tallystick_proof.errors import NotVerified
 from tallystick_proof.evidence import Evidence
 from tallystick_proof.merkle import Frontier
+from tallystick_wire import senml
 
 COUNT = 12
 
@@ -119,6 +120,22 @@ def test_invalid_readings_are_no_evidence(live: LiveLedger) -> None:
     live.settle()
     with pytest.raises(NotFound, match="not valid"):
         reading_bundle(live.ledger, node(live, "node-b"), COUNT + 1)
+
+
+def test_of_a_fork_only_the_first_is_evidence(live: LiveLedger) -> None:
+    original = live.world.nodes["node-a"].made[10]
+    pack = senml.encode_pack(original.pack.base_name, [senml.Record("t", "Cel", senml.Decimal(-2, 1))])
+    clone = statement.build_reading(live.world.signers["node-a"], original.chain, pack)
+    gateway = TestGateway(live.world, "gateway-2")
+    gateway.take(clone, original.data)
+    gateway.sync(live.ledger)
+    live.settle()
+    for bundled in (reading_bundle(live.ledger, node(live), 10), window_bundle(live.ledger, node(live), 9, 12)):
+        assert original.data in bundled
+        assert clone not in bundled
+    evidence = Evidence(window_bundle(live.ledger, node(live), 9, 12), live.world.trust)
+    assert len(evidence.window(node(live), 9, 12)) == 4
+    evidence.finish()
 
 
 def test_lost_reading_breaks_a_window(live: LiveLedger) -> None:

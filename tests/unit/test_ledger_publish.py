@@ -63,6 +63,18 @@ def test_published_note_meets_the_policy(live: LiveLedger) -> None:
     assert (proved.earliest_ms, proved.quorum_ms) == (latest.earliest_ms, latest.latest_ms)
 
 
+def test_tiles_end_where_the_published_tree_ends(live: LiveLedger) -> None:
+    live.enrol("node-a")
+    live.settle()
+    live.enrol("node-b")
+    sequence(live.ledger)
+    with live.ledger.db.read() as tx:
+        assert len(tree.tile(tx, 0, 0, 1)) == 32
+        for level, number, width in ((0, 0, 2), (0, 0, 256), (0, 1, 1), (1, 0, 1)):
+            with pytest.raises(NotFound):
+                tree.tile(tx, level, number, width)
+
+
 @pytest.mark.parametrize("status", [0, 400, 403, 404, 422, 500, 200])
 def test_unwitnessed_is_never_published(live: LiveLedger, status: int) -> None:
     live.enrol("node-a")

@@ -13,7 +13,7 @@ from tallystick_ledger.segment import unpack
 from tallystick_ledger.sequencer import sequence, sequence_once
 from tallystick_ledger.status import status
 from tallystick_proof import statement
-from tallystick_wire import cose, reading, senml
+from tallystick_wire import cbor, cose, reading, senml
 from tallystick_wire.reading import Chain
 
 
@@ -206,6 +206,34 @@ def test_another_pen_is_malformed(live: LiveLedger) -> None:
     gateway.take(statement.build_reading(signer, chain, pack))
     gateway.sync(live.ledger)
     assert final(live) == [(0, "malformed")]
+
+
+def test_another_spelling_of_a_reading_is_malformed(live: LiveLedger) -> None:
+    """The unprotected header is not signed: with something in it, one reading would have many entries."""
+    (good,) = made(live)
+    parts = cbor.decode(good).value
+    parts[1] = cbor.Map([(394, b"anything")])
+    gateway = TestGateway(live.world)
+    gateway.take(cbor.encode(cbor.Tag(18, parts)), good)
+    gateway.sync(live.ledger)
+    assert final(live) == [(0, "malformed"), (1, "valid")]
+
+
+def test_forged_numbers_move_nothing(live: LiveLedger) -> None:
+    """A number far ahead, not signed by the node: neither its last reading nor what is looked up changes."""
+    (good,) = made(live)
+    chain = reading.parse(good).chain
+    far = Chain(chain.boot, reading.MAX_SEQ, chain.uptime_ms, chain.previous, None)
+    pack = senml.encode_pack(
+        senml.base_name(live.world.trust.pen, live.world.signers["node-a"].kid), [senml.Record("d", None, True)]
+    )
+    forged_far = bytearray(statement.build_reading(live.world.signers["node-a"], far, pack))
+    forged_far[-1] ^= 1
+    gateway = TestGateway(live.world)
+    gateway.take(good, bytes(forged_far))
+    gateway.sync(live.ledger)
+    assert final(live) == [(1, "valid"), (reading.MAX_SEQ, "bad signature")]
+    assert status(live.ledger)["nodes"][0]["last_seq"] == 1
 
 
 def test_reading_by_a_key_that_is_no_node(live: LiveLedger) -> None:
