@@ -97,6 +97,12 @@ def verify(evidence: Evidence, now_ms: int | None = None) -> Verified:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: 1 batch, 2 batches."""
+    ending = "es" if noun.endswith("ch") else "s"
+    return f"{number} {noun}{'' if number == 1 else ending}"
+
+
 def steps(evidence: Evidence, readings: Sequence[VerifiedReading]) -> list[Step]:
     """The links that hold, in the order of the walk, after the evidence is finished."""
     kinds = sorted({key.kind for key in evidence.used_keys.values()})
@@ -105,12 +111,12 @@ def steps(evidence: Evidence, readings: Sequence[VerifiedReading]) -> list[Step]
     return [
         Step("archive", f"{len(evidence.members)} members, every byte in the one form"),
         Step("trust", f"a {evidence.manifest.kind} of {evidence.trust.origin}, the ledger of trust.toml"),
-        Step("enrolment", f"{len(evidence.used_keys)} keys ({', '.join(kinds)}) signed in by their authorities"),
-        Step("witness", f"{evidence.checkpoints} ledger checkpoints, {witness}"),
-        Step("root", f"{evidence.batches} batches lead to roots that their gateways signed and the ledger holds"),
-        Step("signature", f"{len(readings)} readings, each signed by its node"),
-        Step("chain", f"{len(readings)} readings link; {_gaps(readings)}"),
-        Step("time", f"{anchored} anchors; every reading is older than the first checkpoint that covers it"),
+        Step("enrolment", f"{counted(len(evidence.used_keys), 'key')} ({', '.join(kinds)}) signed in by their authorities"),
+        Step("witness", f"{counted(evidence.checkpoints, 'ledger checkpoint')}, {witness}"),
+        Step("root", f"{counted(evidence.batches, 'batch')}: the roots are what their gateways signed and the ledger holds"),
+        Step("signature", f"{counted(len(readings), 'reading')}, each signed by its node"),
+        Step("chain", f"{counted(len(readings), 'reading')} in line; {_gaps(readings)}"),
+        Step("time", f"{counted(anchored, 'anchor')}; every reading is older than the first checkpoint that covers it"),
         Step("unreachable", "nothing is left over"),
     ]
 
@@ -175,4 +181,4 @@ def _gaps(readings: Sequence[VerifiedReading]) -> str:
     if not restarts:
         return "no gap between the first and the last"
     unknown = sum(one.unknown_before for one in restarts)
-    return f"{len(restarts)} unclean restarts, up to {unknown} readings unknown"
+    return f"{counted(len(restarts), 'unclean restart')}, up to {counted(unknown, 'reading')} unknown"

@@ -23,7 +23,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder / "clone")], check=True)
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", "constraints.txt", "."]
+    pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "-c", "constraints.txt", "."]
     subprocess.run(pip, check=True, cwd=folder / "clone", timeout=600)
     return python
 

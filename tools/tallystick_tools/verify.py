@@ -42,6 +42,10 @@ def verify(
 
     Exit code 0: verified, perhaps with remarks. 1: not verified, the first broken link is named. 2: cannot tell.
 
+    Example:
+        tallystick verify reading.zip --trust trust.toml
+        tallystick verify decision.zip --trust trust.toml --report report.html
+
     Parameters
     ----------
     bundle

@@ -21,7 +21,7 @@ from tallystick_proof.errors import CannotTell, NotVerified
 from tallystick_proof.evidence import Evidence, VerifiedReading
 from tallystick_proof.facts import VerifiedStatement
 from tallystick_proof.statement import Statement
-from tallystick_proof.verdict import Step, Verified
+from tallystick_proof.verdict import Step, Verified, counted
 from tallystick_wire import cbor
 from tallystick_wire.errors import WireError
 
@@ -222,7 +222,7 @@ def _steps(recomputed: Sequence[Recomputed]) -> list[Step]:
     effects = sum(len(one.effects) for one in recomputed)
     return [
         Step("statement", "facility, pledge and association are signed by lender, borrower and installer"),
-        Step("decision", f"{len(recomputed)} decisions in order, signed by the facility's decision key"),
+        Step("decision", f"{counted(len(recomputed), 'decision')} in order, signed by the facility's decision key"),
         Step("as-of", f"the last was made on ledger size {last.as_of[0]}"),
-        Step("effects", f"{effects} effects recomputed from the readings and the lender's rules, and equal"),
+        Step("effects", f"{counted(effects, 'effect')} recomputed from the readings and the lender's rules, and equal"),
     ]
