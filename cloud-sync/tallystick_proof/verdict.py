@@ -111,9 +111,9 @@ def steps(evidence: Evidence, readings: Sequence[VerifiedReading]) -> list[Step]
     return [
         Step("archive", f"{len(evidence.members)} members, every byte in the one form"),
         Step("trust", f"a {evidence.manifest.kind} of {evidence.trust.origin}, the ledger of trust.toml"),
-        Step("enrolment", f"{counted(len(evidence.used_keys), 'key')} ({', '.join(kinds)}) signed in by their authorities"),
+        Step("enrolment", f"{counted(len(evidence.used_keys), 'key')} ({', '.join(kinds)}), enrolled by their authorities"),
         Step("witness", f"{counted(evidence.checkpoints, 'ledger checkpoint')}, {witness}"),
-        Step("root", f"{counted(evidence.batches, 'batch')}: the roots are what their gateways signed and the ledger holds"),
+        Step("root", f"{counted(evidence.batches, 'batch')}: roots that their gateways signed and the ledger holds"),
         Step("signature", f"{counted(len(readings), 'reading')}, each signed by its node"),
         Step("chain", f"{counted(len(readings), 'reading')} in line; {_gaps(readings)}"),
         Step("time", f"{counted(anchored, 'anchor')}; every reading is older than the first checkpoint that covers it"),
