@@ -116,6 +116,8 @@ def test_metrics_answer_on_loopback_only() -> None:
     metrics.rejected.labels("malformed").inc()
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     assert 'tallystick_gateway_rejected_total{reason="malformed"} 1.0' in text
+    with pytest.raises(httpx.ConnectError):  # another address of this machine
+        httpx.get(f"http://127.0.0.2:{port}/metrics", trust_env=False)
     metrics.stop()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False)

@@ -1,20 +1,26 @@
 """Who holds one key, or none, cannot speak for another: forged authorities, borrowed roles, invented readings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tallystick_proof import entry, keys, merkle, statement, tiles
+from tallystick_finance import decide as core
+from tallystick_proof import archive, bundle, entry, keys, merkle, statement, tiles
 from tallystick_proof.enrolment import Directory
 from tallystick_proof.errors import EnrolmentError, MerkleError, NotVerified
 from tallystick_proof.evidence import Evidence
 from tallystick_proof.keys import Signer
+from tallystick_proof.policy import Witnessed
 from tallystick_proof.verdict import verify
+from tallystick_tools.verify_decision import verify_decision
 from tallystick_wire import cose, reading
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from tests.conftest import Loan, World
+
+HOUR_MS = 3_600_000
 
 
 def forged(data: bytes) -> bytes:
@@ -103,3 +109,118 @@ def test_growth_from_another_tree_than_the_one_before() -> None:
         merkle.verify_consistency(size, 20, merkle.root(leaves[:size]), tree.root(20), proof)
         with pytest.raises(MerkleError, match="other roots"):
             merkle.verify_consistency(size, 20, seen, tree.root(20), proof)
+
+
+def test_a_bundle_that_names_another_ledger(make_world: "Callable[..., World]") -> None:
+    """Everything in it is about the ledger of trust.toml, but for the manifest."""
+    world = make_world("north")
+    world.anchor()
+    world.minute()
+    world.sync()
+    members = archive.read(world.reading_bundle("node-a", 1))
+    thumbprint = world.signers["node-a"].thumbprint
+    members[bundle.MANIFEST] = bundle.Manifest("reading", (thumbprint, 1), "ledger.example/south").encode()
+    with pytest.raises(NotVerified) as refused:
+        verify(Evidence(archive.write(members), world.trust))
+    assert refused.value.link == "trust"
+
+
+# --- decisions: the lie is carried through, so that only the check against it is in the way
+
+
+def warmed(make_world: "Callable[..., World]", name: str) -> "tuple[World, Loan]":
+    """A loan whose lot was warm for twelve minutes."""
+    world = make_world(name)
+    loan = world.lend()
+    world.anchor()
+    for _ in range(12):
+        world.minute(900)
+    return world, loan
+
+
+def refusal(world: "World", loan: "Loan") -> NotVerified:
+    world.publish()
+    with pytest.raises(NotVerified) as refused:
+        verify_decision(Evidence(world.decision_bundle(loan, 0), world.trust))
+    return refused.value
+
+
+def test_a_decision_of_another_decision_key(make_world: "Callable[..., World]") -> None:
+    """Enrolled for decisions, and in the bundle; but not the one that the facility names."""
+    world, loan = warmed(make_world, "decider")
+    other = world.signers["decider"] = Signer(keys.DECISION, world.secret("another decider"))
+    world.enrolments["decider"] = world.enrol("decider")
+    world.decide(loan, world.sync())
+    assert other.thumbprint != statement.parse(world.statements[loan.facility][0]).body["decision_key"]
+    refused = refusal(world, loan)
+    assert refused.link == "enrolment"
+    assert "not the one it must be" in refused.detail
+
+
+def test_a_facility_in_the_lenders_name(make_world: "Callable[..., World]") -> None:
+    """Signed by an organisation that is not the lender in it."""
+    world, loan = warmed(make_world, "lender")
+    genuine = statement.parse(world.statements[loan.facility][0]).body
+    fields = ("lender", "borrower", "decision_key", "currency", "limit_minor", "rules")
+    body = {name: genuine[name] for name in fields} | {"lender": world.signers["borrower"].thumbprint}
+    loan.facility = world.log("lender", keys.FACILITY, body)
+    genuine = statement.parse(world.statements[loan.pledge][0]).body
+    fields = ("association", "lot", "value_minor", "principal_minor", "currency")
+    body = {name: genuine[name] for name in fields} | {"facility": loan.facility}
+    loan.pledge = world.log("borrower", keys.PLEDGE, body)
+    world.publish()
+    opening = [statement.parse(world.statements[one][0]) for one in (loan.facility, loan.pledge, loan.association)]
+    loan.state = core.initial_state(opening[0], opening[1], opening[2], loan.state.since_ms)
+    world.decide(loan, world.sync())
+    refused = refusal(world, loan)
+    assert refused.link == "statement"
+    assert "not signed by the lender" in refused.detail
+
+
+def test_a_decision_that_dates_its_checkpoint_later(
+    make_world: "Callable[..., World]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator pretends that an hour more of silence had passed."""
+    world, loan = warmed(make_world, "later")
+    world.sync()
+    as_of = world.publish()
+    check = world.ledger.check
+
+    def later(data: bytes) -> Witnessed:
+        found = check(data)
+        return replace(found, quorum_ms=(found.quorum_ms or 0) + HOUR_MS) if data is as_of else found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "check", later)
+        world.decide(loan, as_of)
+    assert refusal(world, loan).link == "as-of"
+
+
+def test_a_decision_on_readings_that_came_later(
+    make_world: "Callable[..., World]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decided as of a checkpoint that does not hold what the decision cites."""
+    world, loan = warmed(make_world, "backdated")
+    early = world.publish()
+    world.sync()
+    index, observation = world.ledger_index, world.observation
+
+    def observe(name: str, seq: int) -> core.Observation:
+        with monkeypatch.context() as patch:
+            patch.setattr(world, "ledger_index", index)
+            return observation(name, seq)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "ledger_index", lambda name, seq: 0)
+        patch.setattr(world, "observation", observe)
+        world.decide(loan, early)
+    assert refusal(world, loan).link == "as-of"
+
+
+def test_the_same_stories_without_a_lie(make_world: "Callable[..., World]") -> None:
+    world, loan = warmed(make_world, "honest")
+    world.sync()
+    world.decide(loan, world.publish())
+    world.publish()
+    found = verify_decision(Evidence(world.decision_bundle(loan, 0), world.trust))
+    assert found.decisions[-1].state == loan.state
