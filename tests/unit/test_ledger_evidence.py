@@ -127,7 +127,7 @@ def test_of_a_fork_only_the_first_is_evidence(live: LiveLedger) -> None:
     pack = senml.encode_pack(original.pack.base_name, [senml.Record("t", "Cel", senml.Decimal(-2, 1))])
     clone = statement.build_reading(live.world.signers["node-a"], original.chain, pack)
     gateway = TestGateway(live.world, "gateway-2")
-    gateway.take(clone, original.data)
+    gateway.take(clone, live.world.nodes["node-a"].measure(450, 10).data)
     gateway.sync(live.ledger)
     live.settle()
     for bundled in (reading_bundle(live.ledger, node(live), 10), window_bundle(live.ledger, node(live), 9, 12)):

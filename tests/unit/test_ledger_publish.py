@@ -13,7 +13,7 @@ from tallystick_ledger.errors import NotFound, PublishError, RolledBack
 from tallystick_ledger.publish import Publisher
 from tallystick_ledger.sequencer import sequence
 from tallystick_ledger.witness_client import WitnessClient
-from tallystick_proof import tlog_proof
+from tallystick_proof import note, tlog_proof
 from tallystick_proof.policy import NO_QUORUM
 
 
@@ -95,6 +95,30 @@ def test_any_of_the_witnesses_is_enough_when_the_policy_says_so(
     live.enrol("node-a")
     sequence(live.ledger)
     assert answering(live, 0, None).publish_once() is not None
+    live.close()
+
+
+def test_a_line_of_a_stranger_is_ignored(tmp_path: Path, make_world: Callable[..., Any]) -> None:
+    """A witness that answers with somebody else's line spoils nothing: the other one's cosignature is enough."""
+    live = LiveLedger(tmp_path, make_world("stranger", quorum="any"))
+    live.enrol("node-a")
+    sequence(live.ledger)
+    vkeys = list(live.world.trust.policy.witnesses.values())
+    stranger = live.world.signers["authority-node"].public_key
+    line = note.SignatureLine("w.example", note.VerifierKey("w.example", 4, stranger).key_id, bytes(72)).text
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "stranger":
+            return httpx.Response(200, content=line.encode())
+        given = live.witnesses[0].add_checkpoint(request.read())
+        return httpx.Response(given.status, content=given.body)
+
+    clients = [WitnessClient(f"http://{host}", vkeys, httpx.MockTransport(answer)) for host in ("stranger", "known")]
+    publisher = Publisher(live.ledger, live.world.signers["ledger"], clients, 60_000, live.clock)
+    found = publisher.publish_once()
+    assert found is not None
+    assert len(note.parse(found.note).lines) == 2
+    publisher.close()
     live.close()
 
 

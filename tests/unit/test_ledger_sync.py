@@ -235,6 +235,28 @@ def test_an_earlier_epoch_is_closed(live: LiveLedger, gateway: TestGateway) -> N
         gateway.sync(live.ledger)
 
 
+def test_epoch_that_is_closed_while_a_batch_is_on_the_way(
+    live: LiveLedger, gateway: TestGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.take(*readings(live, 2))
+    gateway.sync(live.ledger)
+    gateway.take(*readings(live, 1))
+    second = TestGateway(live.world, epoch=2)
+    second.take(*readings(live, 1))
+    put = live.ledger.blobs.put_if_absent
+
+    def open_the_next_one(data: bytes) -> bytes:
+        monkeypatch.undo()
+        second.sync(live.ledger)
+        return put(data)
+
+    monkeypatch.setattr(live.ledger.blobs, "put_if_absent", open_the_next_one)
+    with pytest.raises(EpochClosed, match="epoch 2 was opened"):
+        gateway.sync(live.ledger)
+    with live.ledger.db.read() as tx:
+        assert tx.execute("SELECT number, size FROM epoch ORDER BY number") == [(1, 2), (2, 1)]
+
+
 def test_note_of_another_key_or_log_is_forbidden(live: LiveLedger, gateway: TestGateway) -> None:
     gateway.take(*readings(live, 1))
     other = TestGateway(live.world, "gateway-2")
