@@ -160,14 +160,13 @@ def test_a_decision_of_another_decision_key(make_world: "Callable[..., World]") 
 def test_a_facility_in_the_lenders_name(make_world: "Callable[..., World]") -> None:
     """Signed by an organisation that is not the lender in it."""
     world, loan = warmed(make_world, "lender")
-    genuine = statement.parse(world.statements[loan.facility][0]).body
-    fields = ("lender", "borrower", "decision_key", "currency", "limit_minor", "rules")
-    body = {name: genuine[name] for name in fields} | {"lender": world.signers["borrower"].thumbprint}
-    loan.facility = world.log("lender", keys.FACILITY, body)
-    genuine = statement.parse(world.statements[loan.pledge][0]).body
-    fields = ("association", "lot", "value_minor", "principal_minor", "currency")
-    body = {name: genuine[name] for name in fields} | {"facility": loan.facility}
-    loan.pledge = world.log("borrower", keys.PLEDGE, body)
+    facility, pledge = (
+        {name: value for name, value in statement.parse(world.statements[one][0]).body.items() if name != "jti"}
+        for one in (loan.facility, loan.pledge)
+    )
+    lender = world.signers["borrower"].thumbprint
+    loan.facility = world.log("lender", keys.FACILITY, facility | {"lender": lender})
+    loan.pledge = world.log("borrower", keys.PLEDGE, pledge | {"facility": loan.facility})
     world.publish()
     opening = [statement.parse(world.statements[one][0]) for one in (loan.facility, loan.pledge, loan.association)]
     loan.state = core.initial_state(opening[0], opening[1], opening[2], loan.state.since_ms)
