@@ -106,12 +106,13 @@ def counted(number: int, noun: str) -> str:
 def steps(evidence: Evidence, readings: Sequence[VerifiedReading]) -> list[Step]:
     """The links that hold, in the order of the walk, after the evidence is finished."""
     kinds = sorted({key.kind for key in evidence.used_keys.values()})
+    used = counted(len(evidence.used_keys), "key")
     anchored = sum(one.anchor is not None for one in readings)
     witness = "accepted WITHOUT witnesses, as asked" if evidence.unwitnessed else "cosigned as trust.toml demands"
     return [
         Step("archive", f"{len(evidence.members)} members, every byte in the one form"),
         Step("trust", f"a {evidence.manifest.kind} of {evidence.trust.origin}, the ledger of trust.toml"),
-        Step("enrolment", f"{counted(len(evidence.used_keys), 'key')} ({', '.join(kinds)}), enrolled by their authorities"),
+        Step("enrolment", f"{used} ({', '.join(kinds)}), each enrolled by its authority"),
         Step("witness", f"{counted(evidence.checkpoints, 'ledger checkpoint')}, {witness}"),
         Step("root", f"{counted(evidence.batches, 'batch')}: roots that their gateways signed and the ledger holds"),
         Step("signature", f"{counted(len(readings), 'reading')}, each signed by its node"),
