@@ -29,7 +29,8 @@ class Log:
     def __init__(self, world: Any, witness: WitnessProcess) -> None:
         self.world, self.witness = world, witness
         self.client = httpx.Client()
-        self.leaves: list[bytes] = []
+        self.known = 0
+        self.offered: list[list[bytes]] = []  # every tree that the witness may remember
         self.signed: list[list[bytes]] = []  # every tree that was cosigned, by its leaves
         self.vkey = VerifierKey(f"w1.example/{world.name}", note.TYPE_COSIGNATURE, world.signers["w1"].public_key)
 
@@ -38,6 +39,8 @@ class Log:
         text = Checkpoint(self.world.origin, len(leaves), merkle.root(leaves)).text
         own = note.sign_note(self.world.signers["ledger"], self.world.origin, text)
         body = request_body(old, _proof(old, leaves), note.format(note.Note(text, [own])))
+        if leaves not in self.offered:
+            self.offered.append(leaves)
         answer = self.client.post("/add-checkpoint", content=body)
         if answer.status_code == 200:
             line = note.parse_line(answer.text.rstrip("\n"))
@@ -48,18 +51,21 @@ class Log:
         return answer.status_code
 
     def grow(self, chance: random.Random) -> None:
-        """One honest step from the witness's own size, then attempts to get another history cosigned."""
-        self.known = 0
-        self.offer(0, [bytes(32)] * 2)  # tells what the witness knows: 409, or nothing at all yet
-        base = next((tree[: self.known] for tree in self.signed[::-1] if len(tree) >= self.known), self.leaves)
-        if len(base) < self.known:
-            base = self.leaves[: self.known]
-        self.leaves = base + [chance.randbytes(32) for _ in range(chance.randrange(1, 4))]
-        self.offer(self.known, self.leaves)
+        """One honest step from the tree that the witness remembers, then attempts to get another history cosigned."""
+        base = self.remembered()
+        leaves = [*base, *(chance.randbytes(32) for _ in range(chance.randrange(1, 4)))]
+        self.offer(len(base), leaves)
         for back in (1, 2):
-            fork = self.leaves[:-back] + [chance.randbytes(32) for _ in range(back + 1)]
-            for old in (self.known, len(fork) - back - 1):
-                self.offer(min(old, len(fork)), fork)
+            fork = leaves[:-back] + [chance.randbytes(32) for _ in range(back + 1)]
+            for old in (len(base), len(leaves), len(leaves) - back):
+                self.offer(old, fork)
+
+    def remembered(self) -> list[bytes]:
+        """The witness's newest tree, found by asking: of several of its size only that one is cosigned again."""
+        self.known = 0
+        self.offer(0, [bytes(32)])  # 409 tells the size; a witness that knows nothing takes it
+        candidates = [tree for tree in self.offered if len(tree) == self.known]
+        return next((tree for tree in candidates[::-1] if self.offer(self.known, tree) == 200), [bytes(32)])
 
     def check(self) -> None:
         """Every cosigned tree is the beginning of every larger one."""
