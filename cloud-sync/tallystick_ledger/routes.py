@@ -23,7 +23,7 @@ AnyRequest = Request[Any, Any, Any]
 
 COSE = "application/cose"
 CBOR = "application/cbor"
-NOTE = "text/plain; charset=utf-8"
+NOTE = "text/plain"  # Litestar adds the charset
 TREE_SIZE = "text/x.tlog.size"
 OCTETS = "application/octet-stream"
 ZIP = "application/zip"

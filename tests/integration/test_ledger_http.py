@@ -202,7 +202,9 @@ def test_anyone_can_follow_the_tree(site: Site) -> None:
     for name in ("node-b", "installer", "lender"):
         cloud.enrol(name)
         cloud.wait_published(max(roots, default=3) + 1)
-        head = note.parse(cloud.request("GET", "/checkpoint").content).text.split("\n")
+        answer = cloud.request("GET", "/checkpoint")
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        head = note.parse(answer.content).text.split("\n")
         roots[int(head[1])] = note.decode_base64(head[2])
     size = max(roots)
 
