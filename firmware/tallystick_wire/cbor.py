@@ -1,8 +1,8 @@
 """Strict deterministic CBOR (RFC 8949 section 4.2.1): one value, one encoding; everything else is refused.
 
-Values: None, bool, int (-2^64 to 2^64-1), float, bytes, str, list (tuples encode too), Map (dicts encode too), Tag.
-Other simple values and `undefined` are refused. MicroPython's own checks are looser (dicts lose their order, UTF-8 may
-hold surrogates, half floats round wrongly), so every rule is checked here, the same way on every interpreter.
+Values: None, bool, int (-2^64 to 2^64-1), float, bytes, str, list (tuples encode too), Map (dicts encode too), Tag,
+Simple. MicroPython's own checks are looser (dicts lose their order, UTF-8 may hold surrogates, half floats round
+wrongly), so every rule is checked here, the same way on every interpreter.
 
 On a board with single-precision floats a double that the board cannot hold exactly is refused, never rounded.
 """
@@ -40,6 +40,21 @@ class Tag:
 
     def __repr__(self) -> str:
         return "Tag(%d, %r)" % (self.number, self.value)
+
+
+class Simple:
+    """A simple value other than false, true and null: `undefined` (23), or one without a meaning yet."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Simple) and self.number == other.number
+
+    def __repr__(self) -> str:
+        return "Simple(%d)" % self.number
 
 
 class Map:
@@ -122,6 +137,8 @@ def _write(out: bytearray, value: "Any", depth: int) -> None:
         out += text
     elif isinstance(value, float):
         out += _float_bytes(value)
+    elif isinstance(value, Simple):
+        _write_head(out, _SIMPLE, _checked_simple(value.number))
     else:
         _write_container(out, value, _deeper(depth))
 
@@ -193,6 +210,15 @@ def _check_tag(number: int, value: "Any") -> None:
     if number == _TAG_POSITIVE_BIG or number == _TAG_NEGATIVE_BIG:
         if not isinstance(value, bytes) or len(value) <= _PLAIN_INTEGER_BYTES or value[0] == 0:
             raise CborError("a big number is not in its shortest form")
+
+
+def _checked_simple(number: int) -> int:
+    """20 to 22 are Python's own values, 24 to 31 are heads (RFC 8949 section 3.3)."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 255 or 24 <= number < 32:
+        raise CborError("no simple value has this number")
+    if _FALSE <= number <= _NULL:
+        raise CborError("false, true and null are values of their own")
+    return number
 
 
 def _text_bytes(text: str) -> bytes:
@@ -320,7 +346,12 @@ class _Reader:
             return None
         if information == _FALSE or information == _TRUE:
             return information == _TRUE
-        raise CborError("only false, true, null and floats are allowed of major type 7")
+        if information > 24:
+            raise CborError("reserved heads of major type 7 are refused")
+        number = information if information < 24 else self.take(1)[0]
+        if information == 24 and number < 32:
+            raise CborError("a simple value is not in its shortest form")
+        return Simple(number)
 
     def float(self, size: int) -> float:
         raw = bytes(self.take(size))

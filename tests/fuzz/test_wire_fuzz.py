@@ -44,6 +44,7 @@ DECODERS: dict[str, tuple[Opener, bytes]] = {
 LOWEST_PLAIN_TAG = 60_000
 plain_tags = st.integers(LOWEST_PLAIN_TAG, (1 << 64) - 1)
 integers = st.one_of(st.integers(-(1 << 64), (1 << 64) - 1), st.integers(-300, 300))
+simples = st.sampled_from([*range(20), 23, *range(32, 256)]).map(cbor.Simple)
 keys = st.one_of(integers, st.text(max_size=8), st.binary(max_size=8), st.booleans(), st.none())
 scalars = st.one_of(keys, st.floats(), st.floats(width=16), st.floats(width=32))
 
@@ -58,6 +59,7 @@ values = st.recursive(
         st.lists(inner, max_size=4),
         st.lists(st.tuples(keys, inner), max_size=4).map(unique_pairs),
         st.builds(cbor.Tag, plain_tags, inner),
+        simples,
     ),
     max_leaves=12,
 )
@@ -84,6 +86,8 @@ def same(ours: Any, theirs: Any) -> bool:
         return expected.keys() == found.keys() and all(same(value, found[key]) for key, value in expected.items())
     if isinstance(ours, cbor.Tag):
         return bool(ours.number == theirs.tag and same(ours.value, theirs.value))
+    if isinstance(ours, cbor.Simple):
+        return theirs is cbor2.undefined if ours.number == 23 else bool(theirs == cbor2.CBORSimpleValue(ours.number))
     if isinstance(ours, float):
         both_nan = ours != ours and theirs != theirs  # every NaN is written as one
         return type(theirs) is float and (both_nan or struct.pack(">d", ours) == struct.pack(">d", theirs))
@@ -103,7 +107,7 @@ def cbor2_can_hold(value: Any) -> bool:
     """cbor2 gives low tags a meaning, and a Python dict merges the keys 1, 1.0 and True and holds no lists as keys."""
     if isinstance(value, cbor.Map):
         names = [key for key, _ in value.pairs]
-        plain = not any(isinstance(name, (list, cbor.Map, cbor.Tag, float)) for name in names)
+        plain = not any(isinstance(name, (list, cbor.Map, cbor.Tag, cbor.Simple, float)) for name in names)
         return plain and len(set(names)) == len(names) and all(cbor2_can_hold(item) for _, item in value.pairs)
     if isinstance(value, list):
         return all(map(cbor2_can_hold, value))

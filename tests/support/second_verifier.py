@@ -61,6 +61,10 @@ class Tag(tuple[int, Any]):
     __slots__ = ()
 
 
+class Simple(tuple[int]):
+    __slots__ = ()
+
+
 def head(major: int, argument: int) -> bytes:
     if argument < 24:
         return bytes([major << 5 | argument])
@@ -77,6 +81,8 @@ def encode(value: Any) -> bytes:
         return head(2, len(value)) + value
     if isinstance(value, str):
         return head(3, len(value.encode())) + value.encode()
+    if isinstance(value, Simple):
+        return head(7, value[0])
     if isinstance(value, Tag):
         return head(6, value[0]) + encode(value[1])
     if isinstance(value, Map):
@@ -102,6 +108,12 @@ def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
     if major == 7:
         if information in (20, 21, 22):
             return (False, True, None)[information - 20], at
+        if information < 24:
+            return Simple((information,)), at
+        if information == 24:
+            if data[at] < 32:
+                raise ValueError
+            return Simple((data[at],)), at + 1
         form, size = {25: (">e", 2), 26: (">f", 4), 27: (">d", 8)}[information]
         return struct.unpack(form, data[at : at + size])[0], at + size
     argument, size = information, 0

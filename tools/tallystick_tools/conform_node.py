@@ -113,7 +113,7 @@ def _seed(case: "Case") -> bytes:
 
 
 def _value(given: "Any", depth: int) -> "Any":
-    """A CBOR value from plain JSON and the wrappers {"bytes"}, {"map"}, {"tag", "value"} and {"float"}."""
+    """A CBOR value from plain JSON and the wrappers {"bytes"}, {"map"}, {"tag", "value"}, {"float"} and {"simple"}."""
     if depth > MAX_VALUE_NESTING:
         raise CaseError(f"nested deeper than {MAX_VALUE_NESTING}")
     if given is None or isinstance(given, (bool, int, str)):
@@ -126,6 +126,8 @@ def _value(given: "Any", depth: int) -> "Any":
         return from_hex(given["bytes"])
     if len(given) == 1 and "float" in given:
         return parse_float(given["float"])
+    if len(given) == 1 and "simple" in given:
+        return cbor.Simple(given["simple"])
     if len(given) == 1 and isinstance(given.get("map"), list):
         return cbor.Map([_pair(pair, depth + 1) for pair in given["map"]])
     if len(given) == 2 and "value" in given and "tag" in given:
