@@ -121,14 +121,18 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[by
 
 
 def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> None:
-    """RFC 9162 section 2.1.4.2; MerkleError unless the tree of size2 begins with that of size1 (1 or more)."""
-    if not 0 < size1 <= size2 <= MAX_TREE_SIZE:
+    """RFC 9162 section 2.1.4.2; MerkleError unless the tree of size2 begins with that of size1.
+
+    Two trees of one size (0 too) are consistent when their roots are equal: there is nothing to hash. From size 0 to
+    another one there is no proof: anything begins with nothing.
+    """
+    if not 0 <= size1 <= size2 <= MAX_TREE_SIZE or 0 == size1 < size2:
         raise MerkleError("sizes must be 0 < size1 <= size2")
-    _check_hashes((root1, root2, *proof))
     if size1 == size2:
         if proof or root1 != root2:
             raise MerkleError("equal sizes need equal roots and an empty proof")
         return
+    _check_hashes((root1, root2, *proof))
     path = list(proof)
     if size1.bit_count() == 1:  # the old tree is itself a node of the new one
         path.insert(0, root1)

@@ -226,9 +226,9 @@ def is_plain(text: str) -> bool:
 
 
 def check_text(text: str) -> None:
-    """A note text: not empty, UTF-8, ends in a newline, no other control character."""
-    if len(text) < 2 or not text.endswith("\n"):
-        raise NoteError("a note text is not empty and ends in a newline")
+    """A note text: UTF-8, ends in a newline, no other control character."""
+    if not text.endswith("\n"):
+        raise NoteError("a note text ends in a newline")
     if any(character < " " and character != "\n" for character in text):
         raise NoteError("a note text holds no control characters but newlines")
     if any("\ud800" <= character <= "\udfff" for character in text):

@@ -111,7 +111,16 @@ def test_impossible_inclusions(index: int, size: int, proof: int) -> None:
         merkle.verify_inclusion(bytes(32), index, size, [bytes(32)] * proof, bytes(32))
 
 
-@pytest.mark.parametrize("sizes", [(0, 0), (0, 3), (4, 3), (-1, 3), (1, 2**63)])
+@pytest.mark.parametrize("size", [0, 1, 5])
+def test_trees_of_one_size_are_consistent_when_they_are_equal(size: int) -> None:
+    """As the public vectors have it: nothing is hashed, so nothing else is looked at."""
+    merkle.verify_consistency(size, size, b"root", b"root", [])
+    for root, proof in ((b"ROOT", []), (b"root", [bytes(32)])):
+        with pytest.raises(MerkleError, match="equal sizes"):
+            merkle.verify_consistency(size, size, b"root", root, proof)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (4, 3), (-1, 3), (-1, -1), (1, 2**63), (2**63, 2**63)])
 def test_impossible_consistencies(sizes: tuple[int, int]) -> None:
     with pytest.raises(MerkleError):
         merkle.verify_consistency(*sizes, bytes(32), bytes(32), [])
