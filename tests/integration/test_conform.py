@@ -150,7 +150,7 @@ def random_json(source: random.Random, depth: int) -> Any:
     if kind < 9:
         return {"float": random_float(source)}
     if kind < 12:
-        return source.choice([None, True, False])
+        return source.choice([None, True, False, {"simple": source.choice([source.randrange(-1, 260), True, "1"])}])
     if kind < 13:
         wrong: list[Any] = [1.5, {}, {"bytes": "0"}, {"bytes": " 0"}, {"map": {}}, {"map": [[1]]}, {"tag": 1}]
         return source.choice([*wrong, {"float": 1}])
@@ -290,6 +290,12 @@ def test_a_line_that_is_no_case_gets_an_answer() -> None:
         found = [json.loads(line) for line in run(suite, NO_CASES)]
         assert [item["error"] for item in found] == ["CaseError"] * len(NO_CASES)
         assert found[NO_CASES.index(b'{"id":7}')]["id"] == 7
+
+
+def test_an_id_is_written_back_or_refused() -> None:
+    lines = [b'{"id":%s,"hex":"00"}' % (b"[" * depth + b"]" * depth) for depth in (30, 500, 5000)]
+    found = [json.loads(line) for line in run("cbor-decode", lines)]
+    assert [item["error"] for item in found] == [None, "CaseError", "CaseError"]
 
 
 def test_a_line_that_is_too_long_gets_one_answer() -> None:
@@ -460,6 +466,9 @@ NOTE = (
     "\n"
     "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
 )
+ENOCH_LINE = (
+    "— EnochRoot rwz+eBzmZa0SO3NbfRGzPCpDckykFXSdeX+MNtCOXm2/5n2tiOHp+vAF1aGrQ5ovTG01oOTGwnWLox33WWd1RvMc+QQ=\n"
+)
 
 
 def test_note_verify() -> None:
@@ -467,6 +476,8 @@ def test_note_verify() -> None:
         assert answer("note-verify", id=1, note=given, vkeys=[PETER])["names"] == ["PeterNeumann"]
     other = "EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop"
     assert answer("note-verify", id=1, note=NOTE, vkeys=[other, PETER])["names"] == ["PeterNeumann"]
+    both = NOTE.replace("\n\n", f"\n\n{ENOCH_LINE}")
+    assert answer("note-verify", id=1, note=both, vkeys=[PETER, other, PETER])["names"] == ["EnochRoot", "PeterNeumann"]
     assert answer("note-verify", id=1, note=NOTE, vkeys=[other])["error"] == "BadSignature"
     assert answer("note-verify", id=1, note=NOTE.replace("If", "As"), vkeys=[PETER])["error"] == "BadSignature"
     assert answer("note-verify", id=1, note=NOTE[:-1], vkeys=[PETER])["error"] == "NoteError"

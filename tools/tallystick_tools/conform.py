@@ -65,7 +65,7 @@ def answer_line(answer: Answer, line: bytes) -> Case:
     identity = None
     try:
         case = read_case(line)
-        identity = case.pop("id", None)
+        identity = read_identity(case.pop("id", None))
         answered = answer(case)
     except CaseError as error:
         answered = conform_node.refusal(error)
@@ -87,6 +87,15 @@ def read_case(line: bytes) -> Case:
     if not isinstance(case, dict):
         raise CaseError("not a JSON object")
     return case
+
+
+def read_identity(value: Any, depth: int = 0) -> Any:
+    """The id of a case, to be written back as it came."""
+    if depth > conform_node.MAX_VALUE_NESTING:
+        raise CaseError("the id is nested too deep")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        read_identity(item, depth + 1)
+    return value
 
 
 def _finite(text: str) -> float:

@@ -235,17 +235,18 @@ def _note_verify(suite: str) -> Answer:
         vkeys = field(case, "vkeys")
         if not isinstance(vkeys, list) or not all(isinstance(vkey, str) for vkey in vkeys):
             raise CaseError("vkeys must be a list of texts")
+        known = dict.fromkeys(map(note.VerifierKey.parse, vkeys))
         parsed = note.parse(_note_bytes(field(case, "note")))
-        names = []
-        for vkey in map(note.VerifierKey.parse, vkeys):
-            lines = [line for line in parsed.lines if (line.name, line.key_id) == (vkey.name, vkey.key_id)]
+        signers = []
+        for line in parsed.lines:
             # Lines of other keys are ignored; a known key's line must be right (C2SP signed-note).
-            if not all(note.verify_line(parsed.text, line, vkey) for line in lines):
-                raise BadSignature(f"the signature of {vkey.name} is wrong")
-            names += [vkey.name] if lines else []
-        if not names:
+            keys = [key for key in known if (key.name, key.key_id) == (line.name, line.key_id)]
+            if not all(note.verify_line(parsed.text, line, key) for key in keys):
+                raise BadSignature(f"the signature of {line.name} is wrong")
+            signers += [key for key in keys if key not in signers]
+        if not signers:
             raise BadSignature("no signature of a known key")
-        return {"names": names}
+        return {"names": [key.name for key in signers]}  # in the order of the lines, each key once
 
     return _guarded(answer, NoteError)
 
