@@ -26,6 +26,7 @@ _LABELS: dict[int, str] = {
     -6: "bs", -5: "bv", -4: "bu", -3: "bt", -2: "bn", -1: "bver",
     0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
 }  # fmt: skip
+_BASE_LABELS = {"bn", "bt", "bu", "bv", "bs", "bver"}
 _TEXTS = {"bn", "bu", "n", "u", "vs"}
 _NUMBERS = {"bs", "bv", "bt", "v", "s", "t", "ut"}
 _VALUES = ("v", "vs", "vb", "vd")
@@ -38,9 +39,10 @@ def decode(data: bytes, now_s: Number | None = None) -> list[Record]:
     resolved = []
     for item in _load(data):
         record = _record(item)
-        base.update({label: value for label, value in record.items() if label in ("bn", "bt", "bu", "bv", "bs")})
+        base.update({label: value for label, value in record.items() if label in _BASE_LABELS - {"bver"}})
         _check_version(base, record)
-        resolved.append(_resolve(base, record, now_s))
+        if not record or record.keys() - _BASE_LABELS:  # else it only sets base fields (RFC 8428 section 5.1.7)
+            resolved.append(_resolve(base, record, now_s))
     return sorted(resolved, key=lambda record: record.get("t", 0))
 
 

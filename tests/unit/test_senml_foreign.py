@@ -52,6 +52,27 @@ def test_base_values_hold_until_they_change() -> None:
     ]
 
 
+def test_a_record_of_base_fields_alone_is_no_measurement() -> None:
+    """The actuator of RFC 8428 section 5.1.7."""
+    records = decode(
+        {-2: "urn:dev:ow:10e2073a01080063:"},
+        {0: "temp", 1: "Cel", 2: 23.1},
+        {0: "heat", 1: "/", 2: 1},
+        {-4: "/", -3: 1320078429},
+        {0: "fan", 2: 0},
+    )
+    name = "urn:dev:ow:10e2073a01080063:"
+    assert records == [
+        {"n": name + "temp", "u": "Cel", "v": 23.1},
+        {"n": name + "heat", "u": "/", "v": 1},
+        {"n": name + "fan", "u": "/", "t": 1320078429, "v": 0},
+    ]
+    assert decode({-2: "a"}) == []
+    for nothing in ({}, {"note": 1}):
+        with pytest.raises(SenmlError, match="neither"):
+            decode({-2: "a"}, nothing)
+
+
 def test_every_kind_of_value() -> None:
     values: list[dict[int, object]] = [{3: "text"}, {4: True}, {8: b"\0"}, {5: 7, 7: 60}, {-6: 2, 5: 1}]
     records = decode(*({0: "a", **value} for value in values))
