@@ -6,7 +6,7 @@ The node's own packs are read by tallystick_wire.senml, which is strict; what ot
 import io
 import math
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import cbor2
@@ -19,6 +19,7 @@ Record = dict[str, Any]  # labels of SenML JSON -> value; "vd" holds bytes
 MAX_PACK_BYTES = 65_535  # an entry of the log holds no more
 MAX_RECORDS = 4_096  # more than a frame of any link here can carry
 MAX_DIGITS = 400  # of a decimal number: a double spans fewer, and a text of a thousand million digits is an attack
+_EXACT = Context(prec=4 * MAX_DIGITS)  # from 10^400 down to the last of 400 digits of something near 10^-400
 VERSION = 10
 RELATIVE_BELOW = 1 << 28  # smaller times count from now (section 4.5.3)
 
@@ -137,8 +138,11 @@ def _values(base: Record, record: Record) -> Record:
 def _sum(left: Number, right: Number) -> Number:
     """Exact for integers and decimals; in doubles where both are; a double beside a decimal counts as it is printed."""
     if isinstance(left, Decimal) or isinstance(right, Decimal):
-        return _decimal(left) + _decimal(right)
-    return left + right
+        return _EXACT.add(_decimal(left), _decimal(right))
+    total = left + right
+    if isinstance(total, float) and not math.isfinite(total):
+        raise SenmlError("a base value and a value add up to more than a double holds")
+    return total
 
 
 def _decimal(number: Number) -> Decimal:

@@ -90,6 +90,8 @@ def test_decimal_fractions_stay_exact() -> None:
     assert str(record["v"]) == "0.30"
     (record,) = decode({-5: 0.1, 0: "x", 2: Decimal("0.20")})
     assert str(record["v"]) == "0.30"
+    (record,) = decode({-5: Decimal("1e300"), 0: "x", 2: Decimal("1e-300")})
+    assert str(record["v"]) == "1" + 300 * "0" + "." + 299 * "0" + "1"
 
 
 def test_times() -> None:
@@ -138,6 +140,8 @@ def test_any_valid_cbor_will_do() -> None:
         [{0: "a", 2: float("nan")}],
         [{0: "a", 2: float("inf")}],
         [{0: "a", 2: 1 << 65}],
+        [{-5: 1.7e308, 0: "a", 2: 1.7e308}],
+        [{-3: 1.7e308, 0: "a", 2: 1, 6: 1.7e308}],
         [{0: "a", 2: Decimal("1e401")}],
         [{0: "a", 2: Decimal("NaN")}],
         [{0: "a", 4: 1}],

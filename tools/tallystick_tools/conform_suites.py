@@ -158,8 +158,8 @@ def _senml_decode(suite: str) -> Answer:
 
     def answer(case: Case) -> Case:
         now = case.get("now")
-        if isinstance(now, bool) or not isinstance(now, (int, float, type(None))):
-            raise CaseError("now must be a number")
+        if isinstance(now, bool) or not isinstance(now, (int, float, type(None))) or abs(now or 0) > _MAX_INDEX:
+            raise CaseError("now must be a number of 64 bits")
         records = senml_foreign.decode(hex_field(case, "hex"), now)
         return {"records": [_hex_data(record) for record in records]}
 
