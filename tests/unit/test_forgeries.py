@@ -125,6 +125,22 @@ def test_a_bundle_that_names_another_ledger(make_world: "Callable[..., World]") 
     assert refused.value.link == "trust"
 
 
+def test_a_proof_of_something_else(make_world: "Callable[..., World]") -> None:
+    """Each proof in the bundle is exchanged for a good proof of another entry of the same ledger."""
+    world = make_world("proof")
+    world.anchor()
+    world.minute()
+    world.sync()
+    members = archive.read(world.reading_bundle("node-a", 1))
+    proofs = [name for name in members if name.endswith(".tlog-proof")]
+    assert len(proofs) == 3
+    other = world.ledger.proof(world.statements[world.enrolments["node-b"]][1])
+    for name in proofs:
+        with pytest.raises(NotVerified) as refused:
+            verify(Evidence(archive.write({**members, name: other}), world.trust))
+        assert refused.value.link == "root"
+
+
 # --- decisions: the lie is carried through, so that only the check against it is in the way
 
 
