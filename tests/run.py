@@ -22,6 +22,8 @@ SABOTAGE = ROOT / "tests" / "sabotage"
 SOURCE_FOLDERS = ("firmware", "cloud-sync", "provisioning", "edge", "tools")
 SABOTAGE_TIMEOUT_S = 600  # a named test that hangs under its patch counts as "did not go red"
 SABOTAGE_WORKERS = 2  # patches at a time: most of what they name runs on one core
+# One line of context is enough: a change nearby does not make a patch stale, a change of what it breaks does.
+GIT_APPLY = ("git", "apply", "--whitespace=nowarn", "-C1")
 
 Counts = tuple[int, int, int]
 
@@ -122,7 +124,7 @@ def sabotage_one(patch: Path) -> bool:
         copy = Path(folder) / "copy"
         copy_tree(copy)
         applied = subprocess.run(
-            ["git", "apply", "--whitespace=nowarn", str(patch)], cwd=copy, check=False, capture_output=True, text=True
+            [*GIT_APPLY, str(patch)], cwd=copy, check=False, capture_output=True, text=True
         )
         if applied.returncode:
             say(f"STALE        {patch.stem}: does not apply any more\n{applied.stderr}")

@@ -53,13 +53,8 @@ def test_touches_the_product_only(patch: Path) -> None:
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_applies(patch: Path) -> None:
-    checked = subprocess.run(
-        ["git", "apply", "--check", "--whitespace=nowarn", str(patch)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "apply", "--check", "--whitespace=nowarn", "-C1", str(patch)]  # as tests/run.py applies it
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, f"{patch.name} is stale:\n{checked.stderr}"
 
 
