@@ -1,6 +1,7 @@
 """`tallystick gateway ...`."""
 
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,15 +11,15 @@ from tallystick_edge import enrol as enrolling
 from tallystick_edge import files, gateway
 from tallystick_edge import status as looking
 from tallystick_edge.clock import Clock
-from tallystick_edge.errors import EdgeError
+from tallystick_edge.errors import ConfigError, EdgeError
 from tallystick_edge.journal import Journal
 from tallystick_proof import keys
-from tallystick_provisioning import key_file
+from tallystick_provisioning import key_file, site
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.trust_setup import SITE_KEY, read_trust
 
-reported = reporting(EdgeError)
+reported = reporting(failures=(EdgeError,))
 
 
 @reported
@@ -66,8 +67,10 @@ def enrol(
     dry_run
         Check everything and show gateway.toml; write and post nothing.
     """
-    trusted = read_trust(trust)
+    client, trusted = LedgerClient(ledger), read_trust(trust)
     signer = key_file.load(authority, keys.AUTHORITY_PREFIX + keys.GATEWAY)
+    shared = site_key or trust.parent / SITE_KEY
+    site.load(shared)
     numbers = {
         "checkpoint_interval_ms": checkpoint_interval_ms,
         "anchor_interval_ms": anchor_interval_ms,
@@ -76,22 +79,29 @@ def enrol(
     text = configuration.template(
         trust=str(trust.resolve()),
         ledger=ledger,
-        site_key=str((site_key or trust.parent / SITE_KEY).resolve()),
+        site_key=str(shared.resolve()),
         ports=port or [configuration.EXAMPLE_PORT],
         numbers={name: number for name, number in numbers.items() if number is not None},
     )
-    configuration.parse(text, folder)
+    _check_new(text, folder)
     enrolling.check(folder, signer, trusted)
     if dry_run:
         print(text, end="")
         return DONE
-    return _send(enrolling.enrol(folder, signer, trusted, text), ledger)
+    return _send(enrolling.enrol(folder, signer, trusted, text), client)
 
 
-def _send(made: enrolling.EnrolledGateway, ledger: str) -> int:
+def _check_new(text: str, folder: Path) -> None:
+    """ConfigError without the lines of a gateway.toml that nobody has seen yet."""
+    _, complaints = configuration.examine(text, folder)
+    if complaints:
+        raise ConfigError(*(complaint.partition(": ")[2] for complaint in complaints))
+
+
+def _send(made: enrolling.EnrolledGateway, client: LedgerClient) -> int:
     """Post a new gateway's enrolment and say what became of it."""
     name = f"gateway {made.thumbprint.hex()}"
-    delivery = next(iter(LedgerClient(ledger).deliver(made.outbox)))
+    delivery = next(iter(client.deliver(made.outbox)))
     if delivery.refused:
         print(f"{name}: the ledger refused the enrolment: {delivery.refused}")
         return REFUSED
@@ -148,7 +158,9 @@ def status(*, config: Path, json: bool = False) -> int:
 
 @reported
 def config_check(config: Path) -> int:
-    """Check a gateway.toml and the files it names; every complaint names the key and its line.
+    """Check a gateway.toml and the files it names. Lists everything that is wrong, each with its key and line.
+
+    Exit code 0: good. 1: something is wrong. 2: there is no such file.
 
     Example:
         tallystick gateway config check gw/gateway.toml
@@ -158,7 +170,12 @@ def config_check(config: Path) -> int:
     config
         The gateway.toml.
     """
-    settings = configuration.load(config)
+    values, complaints = configuration.examine(configuration.read(config), config.parent)
+    complaints += files.complaints({key: values[key] for key in configuration.PATHS if key in values})
+    if complaints:
+        print("\n".join(f"{config}: {complaint}" for complaint in complaints), file=sys.stderr)
+        return REFUSED
+    settings = configuration.Config(**values)
     loaded = files.load(settings)
     print(f"{config}: good. Gateway {loaded.signer.thumbprint.hex()} of {loaded.trust.origin}, {settings.ledger}")
     return DONE

@@ -1,17 +1,18 @@
-"""gateway.toml. Unknown keys are refused, and every complaint names the key and its line.
+"""gateway.toml. Unknown keys are refused; every complaint names the key and its line, and all are made at once.
 
 Paths are relative to the file. Times are milliseconds.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tallystick_edge.errors import ConfigError
+from tallystick_provisioning import address, text_file, toml_text
+from tallystick_provisioning.errors import AddressError, FileError
 
 MAX_CONFIG_BYTES = 64 * 1024  # a page of settings; more is some other file
 MAX_LINKS = 16  # one thread each; a Pi with a hub has fewer ports
@@ -62,83 +63,111 @@ DEFAULTS = {field.name: field.default for field in fields(Config) if field.name 
 
 def load(path: Path) -> Config:
     """The settings in `path`; ConfigError otherwise."""
-    try:
-        data = path.read_bytes()
-        if len(data) > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path}: more than {MAX_CONFIG_BYTES} bytes")
-        text = data.decode("utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8") from None
+    text = read(path)
     try:
         return parse(text, path.parent)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(*(f"{path}: {complaint}" for complaint in error.complaints)) from None
+
+
+def read(path: Path) -> str:
+    """The text of a gateway.toml."""
+    try:
+        return text_file.read(path, MAX_CONFIG_BYTES)
+    except FileError as error:
+        raise ConfigError(str(error)) from None
 
 
 def parse(text: str, folder: Path) -> Config:
-    """The settings in TOML `text`; paths are relative to `folder`."""
+    """The settings in TOML `text`; paths are relative to `folder`. ConfigError has all that is wrong."""
+    values, complaints = examine(text, folder)
+    if complaints:
+        raise ConfigError(*complaints)
+    return Config(**values)
+
+
+def examine(text: str, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The values that are right, and every complaint about the others."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(error)) from None
-    known = {*REQUIRED, *NUMBERS}
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{_line(text, key)}: unknown key {key!r}; known are {', '.join(sorted(known))}")
-    for key in REQUIRED:
-        if key not in table:
-            raise ConfigError(f"the key {key!r} is missing")
-    values: dict[str, Any] = {key: folder / _text(text, table, key) for key in PATHS}
-    values |= {key: _number(text, table[key], key, *limits) for key, limits in NUMBERS.items() if key in table}
-    return Config(**values, ledger=_url(text, table), links=_links(text, table["links"]))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return {}, [str(error)]
+    complaints = [
+        f"{_line(text, key)}: unknown key {key!r}; known are {', '.join(sorted(_READERS))}"
+        for key in table
+        if key not in _READERS
+    ]
+    complaints += [f"the key {key!r} is missing" for key in REQUIRED if key not in table]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in _READERS:
+            try:
+                values[key] = _READERS[key](value, key)
+            except ConfigError as error:
+                complaints += [f"{_line(text, key)}: {complaint}" for complaint in error.complaints]
+    values |= {key: folder / values[key] for key in PATHS if key in values}
+    return values, complaints
 
 
-def _links(text: str, links: Any) -> tuple[LinkConfig, ...]:
+def _links(links: Any, _: str) -> tuple[LinkConfig, ...]:
     if not isinstance(links, list) or not 0 < len(links) <= MAX_LINKS:
-        raise ConfigError(f"{_line(text, 'links')}: links must be an array of 1 to {MAX_LINKS} tables")
-    return tuple(_link(text, number, link) for number, link in enumerate(links, start=1))
+        raise ConfigError(f"links must be an array of 1 to {MAX_LINKS} tables")
+    read_ones: list[LinkConfig] = []
+    complaints: list[str] = []
+    for number, link in enumerate(links, start=1):
+        try:
+            one = _link(link)
+        except ConfigError as error:
+            complaints += [f"link {number}: {complaint}" for complaint in error.complaints]
+            continue
+        if one in read_ones:
+            complaints.append(f"link {number}: the port {one.port} occurs twice")
+        read_ones.append(one)
+    if complaints:
+        raise ConfigError(*complaints)
+    return tuple(read_ones)
 
 
-def _link(text: str, number: int, link: Any) -> LinkConfig:
-    place = f"{_line(text, 'links')}: link {number}"
+def _link(link: Any) -> LinkConfig:
     if not isinstance(link, dict):
-        raise ConfigError(f'{place}: must be a table like {{ kind = "serial", port = "/dev/ttyUSB0" }}')
+        raise ConfigError('must be a table like { kind = "serial", port = "/dev/ttyUSB0" }')
     for key in link:
         if key not in LINK_KEYS:
-            raise ConfigError(f"{place}: unknown key {key!r}; known are {', '.join(LINK_KEYS)}")
+            raise ConfigError(f"unknown key {key!r}; known are {', '.join(LINK_KEYS)}")
     kind, port = link.get("kind"), link.get("port")
     if kind != "serial":
-        raise ConfigError(f"{place}: kind must be 'serial', not {kind!r}")
+        raise ConfigError(f"kind must be 'serial', not {kind!r}")
     if not isinstance(port, str) or not port:
-        raise ConfigError(f"{place}: port must be the path of a serial port")
+        raise ConfigError("port must be the path of a serial port")
     return LinkConfig(kind, port)
 
 
-def _text(text: str, table: dict[str, Any], key: str) -> str:
-    value = table[key]
+def _text(value: Any, key: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{_line(text, key)}: {key} must be text")
+        raise ConfigError(f"{key} must be text")
     return value
 
 
-def _number(text: str, value: Any, key: str, lowest: int, highest: int) -> int:
+def _number(value: Any, key: str) -> int:
+    lowest, highest = NUMBERS[key]
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
-        raise ConfigError(f"{_line(text, key)}: {key} must be an integer from {lowest} to {highest}, not {value!r}")
+        raise ConfigError(f"{key} must be an integer from {lowest} to {highest}, not {value!r}")
     return value
 
 
-def _url(text: str, table: dict[str, Any]) -> str:
-    value = _text(text, table, "ledger")
+def _url(value: Any, key: str) -> str:
     try:
-        parts = urlsplit(value)
-        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
-    except ValueError:
-        well_formed = False
-    if not well_formed:
-        raise ConfigError(f"{_line(text, 'ledger')}: ledger must be an http or https address, not {value!r}")
-    return value.rstrip("/")
+        return address.check(_text(value, key))
+    except AddressError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    **dict.fromkeys(PATHS, _text),
+    **dict.fromkeys(NUMBERS, _number),
+    "ledger": _url,
+    "links": _links,
+}
 
 
 def _line(text: str, key: str) -> str:
@@ -152,27 +181,18 @@ def _line(text: str, key: str) -> str:
 
 def template(trust: str, ledger: str, site_key: str, ports: Sequence[str], numbers: Mapping[str, int]) -> str:
     """A gateway.toml to start from; `numbers` are those that differ from the defaults."""
-    links = ", ".join(f'{{ kind = "serial", port = {_quoted(port)} }}' for port in ports)
+    links = ", ".join(f'{{ kind = "serial", port = {toml_text.quoted(port)} }}' for port in ports)
     lines = [f"{name} = {numbers[name]}" if name in numbers else f"# {name} = {DEFAULTS[name]}" for name in NUMBERS]
     return f"""# One gateway. Check it with `tallystick gateway config check`. Paths are relative to this file.
 state_dir = "state"
-trust = {_quoted(trust)}
-ledger = {_quoted(ledger)}
+trust = {toml_text.quoted(trust)}
+ledger = {toml_text.quoted(ledger)}
 key = "gateway.key"
 token = "token"
-site_key = {_quoted(site_key)}
+site_key = {toml_text.quoted(site_key)}
 links = [{links}]
 
 # checkpoint_interval_ms: how often the log is signed and sent. anchor_interval_ms: how often nodes get a ledger
 # checkpoint. One fsync is for at most commit_rows readings, or for those of commit_ms. metrics_port 0: none.
 {chr(10).join(lines)}
 """
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
-    escaped = "".join(
-        f"\\U{ord(character):08x}" if character in '"\\' or not character.isprintable() else character
-        for character in text
-    )
-    return f'"{escaped}"'

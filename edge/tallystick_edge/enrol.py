@@ -9,9 +9,9 @@ from pathlib import Path
 from tallystick_edge.files import TOKEN_BYTES
 from tallystick_proof import keys
 from tallystick_proof.trust import Trust
-from tallystick_provisioning import enrolments, key_file, secret_file
-from tallystick_provisioning.errors import KeyFileError
+from tallystick_provisioning import enrolments, key_file, secret_file, whole_file
 from tallystick_provisioning.outbox import Outbox
+from tallystick_provisioning.trust_setup import new_files
 
 KEY, TOKEN, CONFIG, OUTBOX = "gateway.key", "token", "gateway.toml", "outbox"
 
@@ -33,9 +33,7 @@ def token_hash(token: str) -> bytes:
 def check(folder: Path, authority: keys.Signer, trust: Trust) -> None:
     """Refuse before the first file is written."""
     enrolments.check_authority(authority, trust, keys.GATEWAY)
-    for name in (KEY, TOKEN, CONFIG):
-        if (folder / name).exists():
-            raise KeyFileError(f"{folder / name}: exists already; nothing was written")
+    new_files(folder, [folder / name for name in (KEY, TOKEN, CONFIG)])
 
 
 def enrol(
@@ -56,5 +54,5 @@ def enrol(
     # A crash before this leaves a key that nobody knows; remove the folder and start again.
     outbox = Outbox(folder / OUTBOX)
     kept = outbox.keep(statement)
-    (folder / CONFIG).write_text(config_text, "utf-8")
+    whole_file.write(folder / CONFIG, [config_text.encode()])
     return EnrolledGateway(signer.thumbprint, bytes.fromhex(kept.stem), outbox)

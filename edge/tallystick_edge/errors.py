@@ -17,7 +17,12 @@ class EdgeError(Exception):
 
 
 class ConfigError(EdgeError):
-    """gateway.toml: a key or value that is wrong, named with its line."""
+    """gateway.toml: each of `complaints` is one key or value that is wrong, named with its line."""
+
+    def __init__(self, *complaints: str) -> None:
+        more = f" (and {len(complaints) - 1} more: `tallystick gateway config check` lists them)"
+        super().__init__(complaints[0] + (more if len(complaints) > 1 else ""))
+        self.complaints = complaints
 
 
 class StateError(EdgeError):

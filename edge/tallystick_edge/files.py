@@ -1,13 +1,15 @@
 """The files that gateway.toml names, read and checked before anything runs."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tallystick_edge.config import Config
 from tallystick_proof import keys
 from tallystick_proof.trust import Trust
 from tallystick_provisioning import key_file, secret_file, site
-from tallystick_provisioning.errors import KeyFileError
+from tallystick_provisioning.errors import KeyFileError, ProvisioningError
 from tallystick_provisioning.trust_setup import read_trust
 
 TOKEN_BYTES = 32
@@ -25,13 +27,36 @@ class Files:
 
 
 def load(config: Config) -> Files:
-    """Read everything; KeyFileError or SetupError names the file."""
-    token = secret_file.read(config.token).strip()
-    if not _TOKEN.fullmatch(token):
-        raise KeyFileError(f"{config.token}: not a gateway's token (64 hex digits)")
+    """Read everything; a ProvisioningError names the file."""
     return Files(
-        signer=key_file.load(config.key, keys.GATEWAY),
-        token=token,
+        token=read_token(config.token),
+        signer=read_key(config.key),
         site_key=site.load(config.site_key),
         trust=read_trust(config.trust),
     )
+
+
+def complaints(paths: Mapping[str, Path]) -> list[str]:
+    """What is wrong with the files, by their keys in gateway.toml; nothing is written."""
+    readers = {"key": read_key, "token": read_token, "site_key": site.load, "trust": read_trust}
+    found = []
+    for key, path in paths.items():
+        try:
+            if key in readers:
+                readers[key](path)
+            elif path.exists() and not path.is_dir():
+                found.append(f"{key}: {path}: is a file; a folder is needed")
+        except (ProvisioningError, OSError) as error:
+            found.append(f"{key}: {error}")
+    return found
+
+
+def read_key(path: Path) -> keys.Signer:
+    return key_file.load(path, keys.GATEWAY)
+
+
+def read_token(path: Path) -> str:
+    token = secret_file.read(path).strip()
+    if not _TOKEN.fullmatch(token):
+        raise KeyFileError(f"{path}: not a gateway's token (64 hex digits)")
+    return token

@@ -5,6 +5,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from tallystick_edge.errors import ConfigError
 from tallystick_wire.frame import Decoder
 
 LOOPBACK = "127.0.0.1"
@@ -63,8 +64,11 @@ class Metrics:
                 self._damaged[link, reason] = (id(decoder), count)
 
     def serve(self, port: int) -> None:
-        """Answer on 127.0.0.1:port until stop()."""
-        self._server, self._thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
+        """Answer on 127.0.0.1:port until stop(); ConfigError when the port is taken."""
+        try:
+            self._server, self._thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
+        except OSError as error:
+            raise ConfigError(f"metrics_port: {LOOPBACK}:{port}: {error.strerror}") from None
 
     def stop(self) -> None:
         """Give the port back."""

@@ -91,4 +91,7 @@ def check_authority(authority: keys.Signer, trust: Trust, kind: str) -> None:
     if authority.role != role:
         raise SetupError(f"a {kind} is enrolled by a key of role {role}; this one has role {authority.role}")
     if authority.public_key not in [key for _, key in trust.authority_keys(kind)]:
-        raise SetupError(f"trust.toml does not name this {role} key ({authority.public_key.hex()})")
+        raise SetupError(
+            f"the trust.toml of {trust.origin} does not name this {role} key ({authority.public_key.hex()}): "
+            "the wrong key file, or the wrong trust.toml"
+        )

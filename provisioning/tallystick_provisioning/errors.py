@@ -1,6 +1,8 @@
 """What can go wrong while identities are given. Commands print the message and exit.
 
 ProvisioningError           exit 2: it could not run
+    FileError               a file that cannot be read, or is not text
+    AddressError            no http or https address
     PortError               the serial port cannot be opened, read or written
     LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
     Refused                 exit 1: somebody said no
@@ -14,6 +16,10 @@ ProvisioningError           exit 2: it could not run
 
 class ProvisioningError(Exception):
     """Any refusal or failure of this package. The message says what to do where that is known."""
+
+
+class FileError(ProvisioningError):
+    """A file that cannot be read, or is not text."""
 
 
 class PortError(ProvisioningError):
@@ -50,3 +56,7 @@ class StatementFileError(Refused):
 
 class SetupError(Refused):
     """A trust folder or trust.toml that cannot be used."""
+
+
+class AddressError(ProvisioningError):
+    """No http or https address."""

@@ -30,9 +30,16 @@ def reporting(
                 print(f"refused: {error}", file=sys.stderr)
                 return REFUSED
             except known_failures as error:
-                print(f"could not run: {error}", file=sys.stderr)
+                print(f"could not run: {_words(error)}", file=sys.stderr)
                 return COULD_NOT_RUN
 
         return run
 
     return decorate
+
+
+def _words(error: Exception) -> str:
+    """An operating system's error without its number: the file first, as all our messages have it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"

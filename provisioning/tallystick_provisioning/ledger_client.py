@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 
 from tallystick_proof import statement
+from tallystick_provisioning import address
 from tallystick_provisioning.errors import LedgerRefused, LedgerUnreachable
 from tallystick_provisioning.outbox import Outbox
 
@@ -32,10 +33,10 @@ class Delivery:
 
 
 class LedgerClient:
-    """A ledger's statement door. `transport` replaces the network."""
+    """A ledger's statement door. AddressError for what is no address; `transport` replaces the network."""
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
-        self.url = url.rstrip("/")
+        self.url = address.check(url)
         self._transport = transport
 
     def post(self, data: bytes) -> Posted:
@@ -46,7 +47,7 @@ class LedgerClient:
             with httpx.Client(transport=self._transport, timeout=TIMEOUT_S) as client:
                 response = client.post(f"{self.url}/entries", content=data, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise LedgerUnreachable(f"{self.url}: {error or type(error).__name__}") from None
+            raise LedgerUnreachable(address.no_answer(self.url, error)) from None
         if response.status_code == httpx.codes.CREATED:
             return _posted(self.url, identity, response)
         if response.is_client_error:

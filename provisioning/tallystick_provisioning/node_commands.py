@@ -55,6 +55,7 @@ def enrol(
     dry_run
         Check keys and say which node is connected; change nothing.
     """
+    client = LedgerClient(ledger)
     job = NodeJob(
         trust=read_trust(trust),
         authority=key_file.load(authority, "authority-node"),
@@ -72,7 +73,7 @@ def enrol(
         node = enrol_node(cable, job, model, serial)
     finally:
         cable.close()
-    return _report(node, LedgerClient(ledger).deliver(job.outbox))
+    return _report(node, client.deliver(job.outbox))
 
 
 def _report(node: EnrolledNode, deliveries: list[Delivery]) -> int:

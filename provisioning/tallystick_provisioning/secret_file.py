@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from tallystick_provisioning.errors import KeyFileError
+from tallystick_provisioning.errors import FileError, KeyFileError
 
 MAX_SECRET_FILE_BYTES = 4096  # one line of text; more is some other file
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -17,7 +17,7 @@ def write_new(path: Path, text: str) -> None:
     except FileExistsError:
         raise KeyFileError(f"{path}: exists already; a secret is never overwritten") from None
     except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from None
+        raise FileError(f"{path}: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text)
         file.flush()
@@ -26,13 +26,13 @@ def write_new(path: Path, text: str) -> None:
 
 
 def read(path: Path) -> str:
-    """The text of a secret file; KeyFileError when it is missing, too long, or others may read it."""
+    """The text of a secret file; FileError when it cannot be read, KeyFileError when it is too long or not private."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             data = file.read(MAX_SECRET_FILE_BYTES + 1)
     except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from None
+        raise FileError(f"{path}: {error.strerror}") from None
     if status.st_mode & _OPEN_TO_OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         raise KeyFileError(f"{path}: mode {mode:04o} lets others read a secret; run chmod 600 {path}")

@@ -1,5 +1,7 @@
 """The one serial port of every host program: exclusive, raw, framed. Foreign errors become PortError here only."""
 
+import errno
+import os
 import select
 import termios
 from collections.abc import Iterator
@@ -54,4 +56,14 @@ def _port_errors(path: str) -> Iterator[None]:
         yield
     except (OSError, termios.error, ValueError, TypeError) as error:
         # SerialException is an OSError; TypeError and ValueError come from a port that another thread has closed.
-        raise PortError(f"{path}: {error}") from None
+        raise PortError(f"{path}: {_reason(path, error)}") from None
+
+
+def _reason(path: str, error: Exception) -> str:
+    """What a person can act on; pyserial's own text where we know nothing better."""
+    number = getattr(error, "errno", None)
+    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return "in use by another program (a running gateway?): stop it first"
+    if "Could not configure port" in str(error):
+        return "no serial port"
+    return os.strerror(number) if isinstance(number, int) else str(error)

@@ -1,12 +1,14 @@
 """`tallystick trust ...`: authorities, identities and signed statements."""
 
 import secrets
+import sys
+import time
 from pathlib import Path
 from typing import Literal
 
 from tallystick_proof import keys, statement
-from tallystick_provisioning import enrolments, key_file, statement_file, trust_setup
-from tallystick_provisioning.errors import StatementFileError
+from tallystick_provisioning import enrolments, key_file, statement_file, text_file, trust_setup, whole_file
+from tallystick_provisioning.errors import KeyFileError, ProvisioningError, SetupError, StatementFileError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.trust_setup import read_trust
@@ -21,7 +23,8 @@ def init(
     folder: Path,
     *,
     ledger_vkey: Path,
-    witness_vkey: list[Path],
+    witness_vkey: list[Path] | None = None,
+    unwitnessed: bool = False,
     quorum: int | None = None,
     pen: int = DOCUMENTATION_PEN,
     max_head_age: int = DEFAULT_HEAD_AGE_S,
@@ -43,6 +46,8 @@ def init(
         File with the ledger's C2SP verifier key; its name is the ledger's origin.
     witness_vkey
         File with a witness's verifier key; once for each witness.
+    unwitnessed
+        Make a ledger for which no witness vouches: verify then needs --unwitnessed-ok.
     quorum
         How many witnesses must have cosigned; default: a majority.
     pen
@@ -52,7 +57,9 @@ def init(
     dry_run
         Check everything, show the policy, write nothing.
     """
-    plan = trust_setup.plan(folder, ledger_vkey, witness_vkey, quorum, pen, max_head_age)
+    if bool(witness_vkey) == unwitnessed:
+        raise SetupError("give --witness-vkey for each witness, or --unwitnessed when there is none")
+    plan = trust_setup.plan(folder, ledger_vkey, witness_vkey or [], quorum, pen, max_head_age)
     if dry_run:
         print(plan.policy, end="")
         print("\n".join(f"would write {path}" for path in plan.paths()))
@@ -96,16 +103,25 @@ def enrol(
     dry_run
         Check everything, sign and post nothing.
     """
-    trusted = read_trust(trust)
+    trusted, client = read_trust(trust), LedgerClient(ledger)
     signs = key_file.load(authority, keys.AUTHORITY_PREFIX + role)
     enrolments.check_authority(signs, trusted, role)
+    if not create:
+        key_file.load(key, role)
+    elif key.exists():
+        raise KeyFileError(f"{key}: exists already; leave --create out to enrol it")
     if dry_run:
         print(f"{'would make and' if create else 'would'} enrol {key} as {role} in {trusted.origin}")
         return DONE
     signer = key_file.create(key, role) if create else key_file.load(key, role)
     request = enrolments.own_request(signer, trusted.origin, secrets.token_bytes)
     data = enrolments.enrolment(signs, trusted, request, secrets.token_bytes)
-    posted = LedgerClient(ledger).post(data)
+    try:
+        posted = client.post(data)
+    except ProvisioningError:
+        if create:
+            print(f"{key} is made and not enrolled: run this again without --create", file=sys.stderr)
+        raise
     print(f"{role} {signer.thumbprint.hex()}: enrolled, ledger index {_index(posted.index)}")
     return DONE
 
@@ -145,32 +161,28 @@ def sign(
     dry_run
         Check the fields and the key; sign, write and post nothing.
     """
-    trusted = read_trust(trust)
+    trusted, client = read_trust(trust), None if ledger is None else LedgerClient(ledger)
     signer = key_file.load_any(key)
     if kind not in keys.MAY_SIGN[signer.role]:
         allowed = ", ".join(keys.roles_that_sign(kind))
-        raise StatementFileError(f"{key}: a {signer.role} key may not sign a {kind}; needed: {allowed}")
-    fields = statement_file.body(kind, _read(body), signer, trusted.origin, secrets.token_bytes(message.JTI_BYTES))
+        raise StatementFileError(f"{key}: holds a key of role {signer.role}; needed for {kind}: {allowed}")
+    text = text_file.read(body, statement_file.MAX_FILE_BYTES)
+    try:
+        fields = statement_file.body(kind, text, signer, trusted.origin, secrets.token_bytes(message.JTI_BYTES))
+    except StatementFileError as error:
+        raise StatementFileError(f"{body}: {error}") from None
+    if fields["exp"] is not None and fields["exp"] < time.time_ns() // 1_000_000:
+        raise StatementFileError(f"{body}: exp: is over already, no ledger takes this")
     if dry_run:
-        print(f"would sign a {kind} for {trusted.origin} as {signer.role} {signer.thumbprint.hex()}")
+        print(f"would sign this {kind} for {trusted.origin} as {signer.role} {signer.thumbprint.hex()}")
         return DONE
     data = statement.build(signer, kind, fields)
     if out is not None:
-        out.write_bytes(data)
-    if ledger is not None:
-        LedgerClient(ledger).post(data)
+        whole_file.write(out, [data])
+    if client is not None:
+        client.post(data)
     print(statement.parse(data).identity.hex())
     return DONE
-
-
-def _read(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if len(data) > statement_file.MAX_FILE_BYTES:
-            raise StatementFileError(f"{path}: more than {statement_file.MAX_FILE_BYTES} bytes")
-        return data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StatementFileError(f"{path}: {error}") from None
 
 
 def _index(index: int | None) -> str:

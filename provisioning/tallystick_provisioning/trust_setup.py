@@ -10,10 +10,11 @@ from tallystick_proof import keys, note
 from tallystick_proof.errors import ProofError
 from tallystick_proof.policy import Policy
 from tallystick_proof.trust import MAX_TRUST_BYTES, Authority, Trust
-from tallystick_provisioning import key_file, site
+from tallystick_provisioning import key_file, site, text_file
 from tallystick_provisioning.errors import SetupError
 from tallystick_provisioning.secret_file import sync_folder
 
+MAX_VKEY_FILE_BYTES = 4096  # one line: a name of 256 characters and a key
 AUTHORITIES, SITE_KEY, TRUST = "authorities", "site.key", "trust.toml"
 
 
@@ -60,16 +61,15 @@ def plan(
     folder: Path, ledger: Path, witnesses: Sequence[Path], quorum: int | None, pen: int, max_head_age_s: int
 ) -> Plan:
     """A checked plan; SetupError when a file is in the way or a verifier key does not fit."""
-    witness_keys = tuple(read_vkey(path) for path in witnesses)
+    ledger_key = read_vkey(ledger, note.TYPE_ED25519, "a log's")
+    witness_keys = tuple(read_vkey(path, note.TYPE_COSIGNATURE, "a witness's") for path in witnesses)
     if quorum is None:
         quorum = len(witnesses) // 2 + 1 if witnesses else 0  # a majority
     if witnesses and not 1 <= quorum <= len(witnesses):
         raise SetupError(f"quorum must be 1 to {len(witnesses)}, the number of witnesses")
-    made = Plan(folder, read_vkey(ledger), witness_keys, quorum, pen, max_head_age_s)
+    made = Plan(folder, ledger_key, witness_keys, quorum, pen, max_head_age_s)
     made.trust([keys.Signer(role, secrets.token_bytes(keys.SEED_BYTES)) for role in keys.AUTHORITY_ROLES])
-    for path in made.paths():
-        if path.exists():
-            raise SetupError(f"{path}: exists already; nothing was written")
+    new_files(folder, made.paths())
     return made
 
 
@@ -90,25 +90,32 @@ def carry_out(made: Plan, random_bytes: Callable[[int], bytes] = secrets.token_b
     return trust
 
 
-def read_vkey(path: Path) -> note.VerifierKey:
-    """The C2SP verifier key in a one-line file."""
+def new_files(folder: Path, paths: Sequence[Path]) -> None:
+    """SetupError unless all of `paths` can be made in `folder`: asked before the first of them is written."""
+    for path in paths:
+        if path.exists():
+            raise SetupError(f"{path}: exists already; nothing was written")
+    above = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if not above.is_dir():
+        raise SetupError(f"{above}: is a file; a folder is needed there")
+
+
+def read_vkey(path: Path, key_type: int, whose: str) -> note.VerifierKey:
+    """The C2SP verifier key in a one-line file; `whose` says what its `key_type` is needed for."""
+    text = text_file.read(path, MAX_VKEY_FILE_BYTES).strip()
     try:
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path}: {error}") from None
-    try:
-        return note.VerifierKey.parse(text)
+        vkey = note.VerifierKey.parse(text)
     except ProofError as error:
         raise SetupError(f"{path}: {error}") from None
+    if vkey.key_type != key_type:
+        raise SetupError(f"{path}: a key of signature type {vkey.key_type}; {whose} has type {key_type}")
+    return vkey
 
 
 def read_trust(path: Path) -> Trust:
-    """The trust.toml at `path`; SetupError with its name otherwise."""
+    """The trust.toml at `path`; SetupError or FileError with its name otherwise."""
+    text = text_file.read(path, MAX_TRUST_BYTES)
     try:
-        if path.stat().st_size > MAX_TRUST_BYTES:
-            raise SetupError(f"{path}: more than {MAX_TRUST_BYTES} bytes")
-        return Trust.parse(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path}: {error}") from None
+        return Trust.parse(text)
     except ProofError as error:
         raise SetupError(f"{path}: {error}") from None

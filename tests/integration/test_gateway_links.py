@@ -278,6 +278,6 @@ def test_acknowledgements_stay_true_through_kills(make_gateway: MakeGateway, wor
 def test_it_ends_with_0_when_told_and_tells_a_second_gateway_no(gateway: GatewayProcess) -> None:
     command = [sys.executable, "-m", "tallystick_tools", "gateway", "run", "--config", str(gateway.config)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    assert second.returncode == 1
+    assert second.returncode == 2
     assert "another gateway runs on this folder" in second.stderr
     assert gateway.stop() == 0

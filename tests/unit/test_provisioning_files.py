@@ -1,15 +1,16 @@
 """Key files, site keys and the outbox: private, never overwritten, durable."""
 
 import os
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tallystick_proof import keys
-from tallystick_provisioning import key_file, secret_file, site
-from tallystick_provisioning.errors import KeyFileError
+from tallystick_provisioning import address, exit_codes, key_file, secret_file, site, text_file, toml_text, whole_file
+from tallystick_provisioning.errors import AddressError, FileError, KeyFileError
 from tallystick_provisioning.outbox import Outbox
 
 
@@ -54,9 +55,9 @@ def test_other_files_are_no_keys(tmp_path: Path, text: str) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(KeyFileError, match="No such file"):
+    with pytest.raises(FileError, match="No such file"):
         key_file.load(tmp_path / "none.key", keys.GATEWAY)
-    with pytest.raises(KeyFileError, match="No such file"):
+    with pytest.raises(FileError, match="No such file"):
         key_file.create(tmp_path / "no" / "folder.key", keys.GATEWAY)
     large = tmp_path / "large.key"
     secret_file.write_new(large, "x" * (secret_file.MAX_SECRET_FILE_BYTES + 1))
@@ -112,3 +113,82 @@ def test_outbox(tmp_path: Path, make_world: Callable[..., Any]) -> None:
     assert Outbox(outbox.folder).waiting() == [paths[2]]
     assert outbox.keep(statements[2]) == paths[2]
     assert outbox.waiting() == [paths[2]]
+
+
+def test_text_files_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("ä = 1")
+    assert text_file.read(path, 6) == "ä = 1"
+    for wrong, complaint in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none", "No such file"),
+        (Path("/dev/zero"), "more than 5 bytes"),
+        (path, "more than 5 bytes"),
+        (Path("a\0b"), "null byte"),
+    ):
+        with pytest.raises(FileError, match=complaint):
+            text_file.read(wrong, 5)
+    path.write_bytes(b"\xff")
+    with pytest.raises(FileError, match="not UTF-8"):
+        text_file.read(path, 5)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path, link = tmp_path / "out.bin", tmp_path / "link"
+    link.symlink_to(path)
+    whole_file.write(path, [b"on", b"e"])
+    whole_file.write(link, [b"two"])
+    assert (path.read_bytes(), link.is_symlink()) == (b"two", True)
+
+    def torn() -> Iterator[bytes]:
+        yield b"half"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole_file.write(path, torn())
+    assert path.read_bytes() == b"two"
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["link", "out.bin"]
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        whole_file.write(pipe, [b"one"])
+        assert os.read(reader, 10) == b"one"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    with pytest.raises(IsADirectoryError):
+        whole_file.write(tmp_path, [b"x"])
+
+
+@pytest.mark.parametrize("text", ['a"b', "a\\b", "a\nb", "x = 1 # y", "ä/log", "\u202e"])
+def test_every_text_survives_toml(text: str) -> None:
+    assert tomllib.loads(f"a = {toml_text.quoted(text)}") == {"a": text}
+
+
+@pytest.mark.parametrize("url", ["http://a", "https://a.example:8443/b", "http://[::1]:80", "http://127.0.0.1:8088/"])
+def test_addresses(url: str) -> None:
+    assert address.check(url) == url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "a", "ftp://a", "http://", "http://a:99999", "http://a:x", "http://a b", "http://[::1", "http://u:p@a", "http://a?x=1",
+     "http://a#b", "http://a\n"],
+)  # fmt: skip
+def test_no_addresses(url: str) -> None:
+    with pytest.raises(AddressError):
+        address.check(url)
+
+
+def test_the_systems_errors_name_the_file_first(capsys: pytest.CaptureFixture[str]) -> None:
+    @exit_codes.reporting()
+    def command() -> int:
+        Path("/nonexistent/x").write_text("")
+        return 0
+
+    assert command() == 2
+    assert capsys.readouterr().err == "could not run: /nonexistent/x: No such file or directory\n"

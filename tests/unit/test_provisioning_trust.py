@@ -10,7 +10,7 @@ import pytest
 from tallystick_proof import keys, note, statement
 from tallystick_proof.keys import Signer
 from tallystick_provisioning import key_file, secret_file, site, statement_file, trust_commands, trust_setup
-from tallystick_provisioning.errors import LedgerRefused, LedgerUnreachable, SetupError, StatementFileError
+from tallystick_provisioning.errors import FileError, LedgerRefused, LedgerUnreachable, SetupError, StatementFileError
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.outbox import Outbox
 from tallystick_wire import cbor
@@ -63,9 +63,19 @@ def test_init_never_overwrites(tmp_path: Path, vkeys: list[Path], capsys: pytest
 
 
 def test_init_dry_run(tmp_path: Path, vkeys: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert trust_commands.init(tmp_path / "site", ledger_vkey=vkeys[0], witness_vkey=[], dry_run=True) == 0
+    assert trust_commands.init(tmp_path / "site", ledger_vkey=vkeys[0], unwitnessed=True, dry_run=True) == 0
     assert "quorum none" in capsys.readouterr().out
     assert not (tmp_path / "site").exists()
+
+
+@pytest.mark.parametrize(("witnesses", "unwitnessed"), [(0, False), (1, True)])
+def test_no_ledger_is_unwitnessed_by_accident(
+    tmp_path: Path, vkeys: list[Path], witnesses: int, unwitnessed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys_of = vkeys[1 : 1 + witnesses]
+    assert trust_commands.init(tmp_path, ledger_vkey=vkeys[0], witness_vkey=keys_of, unwitnessed=unwitnessed) == 1
+    assert "--witness-vkey for each witness, or --unwitnessed" in capsys.readouterr().err
+    assert not (tmp_path / "trust.toml").exists()
 
 
 @pytest.mark.parametrize("quorum", [0, 4])
@@ -74,11 +84,24 @@ def test_init_quorum(tmp_path: Path, vkeys: list[Path], quorum: int) -> None:
         trust_setup.plan(tmp_path / "site", vkeys[0], vkeys[1:], quorum, 32473, 60)
 
 
-def test_init_refuses_what_is_no_key(tmp_path: Path, vkeys: list[Path]) -> None:
+def test_init_refuses_what_is_no_key(
+    tmp_path: Path, vkeys: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "x").write_text("nonsense")
-    for ledger, witnesses in ((tmp_path / "x", vkeys[1:]), (vkeys[0], [tmp_path / "none"]), (vkeys[1], vkeys[2:])):
-        assert trust_commands.init(tmp_path / "site", ledger_vkey=ledger, witness_vkey=witnesses) == 1
+    for ledger, witnesses, code, complaint in (
+        (tmp_path / "x", vkeys[1:], 1, "x: a verifier key is"),
+        (vkeys[0], [tmp_path / "none"], 2, "none: No such file or directory"),
+        (vkeys[0], [Path("/dev/zero")], 2, "/dev/zero: more than 4096 bytes"),
+        (vkeys[0], [tmp_path], 2, "Is a directory"),
+        (vkeys[1], vkeys[2:], 1, f"{vkeys[1]}: a key of signature type 4; a log's has type 1"),
+        (vkeys[0], [vkeys[0]], 1, f"{vkeys[0]}: a key of signature type 1; a witness's has type 4"),
+    ):
+        assert trust_commands.init(tmp_path / "site", ledger_vkey=ledger, witness_vkey=witnesses) == code
+        assert complaint in capsys.readouterr().err
         assert not (tmp_path / "site").exists()
+    (tmp_path / "file").touch()
+    assert trust_commands.init(tmp_path / "file", ledger_vkey=vkeys[0], witness_vkey=vkeys[1:]) == 1
+    assert "is a file; a folder is needed" in capsys.readouterr().err
 
 
 def signer(role: str) -> Signer:
@@ -215,10 +238,20 @@ def test_enrol_command(tmp_path: Path, world: Any, capsys: pytest.CaptureFixture
     assert trust_commands.enrol("organisation", key, authority=authority, create=True, dry_run=True, **common) == 0
     assert not key.exists()
     assert trust_commands.enrol("organisation", key, authority=folder / "authority-node.key", **common) == 1
-    assert trust_commands.enrol("organisation", key, authority=authority, **common) == 1, "there is no key yet"
+    for dry_run in (False, True):
+        there = trust_commands.enrol("organisation", key, authority=authority, dry_run=dry_run, **common)
+        assert there == 2, "there is no key yet"
+    nowhere = {"trust": trust, "ledger": "nonsense"}
+    assert trust_commands.enrol("organisation", key, authority=authority, create=True, **nowhere) == 2
+    assert "'nonsense' is no http or https address" in capsys.readouterr().err
+    assert not key.exists(), "nothing is made before everything is checked"
     assert trust_commands.enrol("organisation", key, authority=authority, create=True, **common) == 2
-    assert "could not run: http://127.0.0.1:1" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "could not run: http://127.0.0.1:1: no answer: Connection refused" in told
+    assert "bank.key is made and not enrolled: run this again without --create" in told
     assert key_file.load(key, keys.ORGANISATION)
+    assert trust_commands.enrol("organisation", key, authority=authority, create=True, dry_run=True, **common) == 1
+    assert "exists already; leave --create out" in capsys.readouterr().err
 
 
 def test_sign_command(tmp_path: Path, world: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,13 +268,24 @@ def test_sign_command(tmp_path: Path, world: Any, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.strip() == signed.identity.hex()
     statement.verify(signed, world.signers["authority-node"].public_key)
     assert trust_commands.sign("pledge", body, key=key, trust=trust) == 1
-    assert "may not sign a pledge; needed: organisation" in capsys.readouterr().err
+    assert "holds a key of role authority-node; needed for pledge: organisation" in capsys.readouterr().err
 
 
 def test_read_trust(tmp_path: Path, world: Any) -> None:
-    for content in (b"\xff", b"version = 2", b"#" * 300_000):
+    for content, kind in ((b"\xff", FileError), (b"version = 2", SetupError), (b"#" * 300_000, FileError)):
         (tmp_path / "trust.toml").write_bytes(content)
-        with pytest.raises(SetupError, match=r"trust\.toml: "):
+        with pytest.raises(kind, match=r"trust\.toml: "):
             trust_setup.read_trust(tmp_path / "trust.toml")
-    with pytest.raises(SetupError):
+    with pytest.raises(FileError):
         trust_setup.read_trust(tmp_path / "none.toml")
+
+
+def test_a_statement_that_is_over_is_not_signed(
+    tmp_path: Path, world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trust, folder = site_of(tmp_path, world)
+    body, out = tmp_path / "revocation.toml", tmp_path / "revocation.cose"
+    body.write_text(f'thumbprint = "{"11" * 32}"\nreason = "retired"\nexp = 1\n')
+    assert trust_commands.sign("revocation", body, key=folder / "authority-node.key", trust=trust, out=out) == 1
+    assert "revocation.toml: exp: is over already" in capsys.readouterr().err
+    assert not out.exists()

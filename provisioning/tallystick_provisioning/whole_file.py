@@ -1,0 +1,28 @@
+"""Files that a command writes for a person: whole or not at all, whatever interrupts it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write `chunks` to `path`, in place of what was there. Until all of it is on the disk, `path` stays as it was.
+
+    A pipe or a device cannot be replaced: it gets the chunks as they come.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(21, "is a folder; a file is needed", str(path))
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            file.writelines(chunks)
+        return
+    target = path.resolve()  # a link stays a link
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
