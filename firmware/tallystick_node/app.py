@@ -2,7 +2,7 @@
 
 import json
 
-from tallystick_node import inbox, state
+from tallystick_node import ed25519, inbox, state
 from tallystick_node.errors import StateLost
 from tallystick_node.files import Files
 from tallystick_node.node import Node
@@ -62,6 +62,8 @@ class Report:
         self._last: "dict[str, int]" = {}
         self._next_ms = 0
         text = "enrolled in %s" % node.config.origin if node.config is not None else "not enrolled"
+        if ed25519.slow_because is not None:
+            text += ", signing slowly: %s" % ed25519.slow_because
         node.board.note("boot %d of node %s, %s" % (node.boot, node.kid.hex(), text))
 
     def troubles(self, now_ms: int) -> None:

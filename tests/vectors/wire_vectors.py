@@ -6,7 +6,7 @@
 import hashlib
 import json
 
-from tallystick_node import ed25519
+from tallystick_node.ed25519 import SigningKey
 from tallystick_wire import cbor, frame, message, reading, senml, sequence
 
 SEED = bytes(range(32))
@@ -72,7 +72,7 @@ def kid_of(public_key: bytes) -> bytes:
 
 
 def sign(data: bytes) -> bytes:
-    return ed25519.sign(SEED, data)
+    return SigningKey(SEED).sign(data)
 
 
 def cbor_vectors() -> "dict[str, object]":
@@ -162,7 +162,7 @@ def frame_vectors() -> "list[dict[str, object]]":
 
 
 def build() -> "dict[str, object]":
-    public_key = ed25519.public_key(SEED)
+    public_key = SigningKey(SEED).public_key
     return {
         "seed": SEED.hex(),
         "public_key": public_key.hex(),

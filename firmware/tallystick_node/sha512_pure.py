@@ -1,4 +1,4 @@
-"""SHA-512 (FIPS 180-4) in plain integers: no stock MicroPython port has it, and Ed25519 needs it."""
+"""SHA-512 (FIPS 180-4) in plain integers: for a board whose MicroPython has no viper, and CPython."""
 
 import struct
 
