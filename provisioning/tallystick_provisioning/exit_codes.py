@@ -1,4 +1,4 @@
-"""How commands end: 0 done, 1 refused or not verified, 2 could not run."""
+"""How commands end: 0 done; 1 somebody or something said no; 2 could not run: usage, files, configuration, network."""
 
 import functools
 import sys
@@ -29,6 +29,8 @@ def reporting(
             except known_refusals as error:
                 print(f"refused: {error}", file=sys.stderr)
                 return REFUSED
+            except BrokenPipeError:
+                raise  # whoever reads us has seen enough: the root command ends quietly
             except known_failures as error:
                 print(f"could not run: {_words(error)}", file=sys.stderr)
                 return COULD_NOT_RUN

@@ -1,11 +1,13 @@
 """The node on a pty: it needs MicroPython and says so, survives its gateways, and does not outlive its owner."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,81 @@ def test_without_micropython_it_says_what_is_missing(
         node.start()
     assert simulate(tmp_path) == 2
     assert "no micropython" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"seed": 0}, "--seed must be"),
+        ({"interval_ms": 0}, "--interval-ms must be from 10"),
+        ({"interval_ms": -5}, "--interval-ms must be from 10"),
+        ({"excursion": "30"}, "--excursion must be START_S,DURATION_S"),
+        ({"excursion": "-1,5"}, "--excursion must be"),
+    ],
+)
+def test_wrong_options_are_named(
+    tmp_path: Path, options: dict[str, Any], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert simulate(tmp_path / "node", **options) == 2
+    out, err = capsys.readouterr()
+    assert (out, complaint in err) == ("", True)
+    assert not (tmp_path / "node").exists()
+
+
+def test_somebodys_file_is_not_replaced_by_the_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "port").write_text("mine")
+    assert simulate(tmp_path) == 2
+    assert "move it away" in capsys.readouterr().err
+    assert (tmp_path / "port").read_text() == "mine"
+
+
+def simulation(folder: Path) -> "subprocess.Popen[str]":
+    """`node simulate` that has told its port."""
+    command = [sys.executable, "-m", "tallystick_tools", "node", "simulate", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("port /dev/pts/")
+    return process
+
+
+def test_sigterm_ends_it_with_0_and_leaves_no_link(tmp_path: Path) -> None:
+    process = simulation(tmp_path)
+    assert (tmp_path / "port").is_symlink()
+    process.terminate()
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, ""), out
+    assert not (tmp_path / "port").is_symlink()
+
+
+def test_two_nodes_never_share_a_flash(tmp_path: Path) -> None:
+    process = simulation(tmp_path)
+    cable = Cable(os.readlink(tmp_path / "port"))  # as long as somebody listens, the node outlives a killed owner
+    try:
+        for _ in range(2):
+            command = [sys.executable, "-m", "tallystick_tools", "node", "simulate", str(tmp_path)]
+            second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+            assert (second.returncode, second.stdout) == (2, "")
+            assert "a node runs in this folder already" in second.stderr
+            process.kill()
+            process.communicate()
+    finally:
+        cable.close()
+    until = time.monotonic() + 20
+    while not free(tmp_path / "lock"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    again = simulation(tmp_path)
+    again.terminate()
+    again.communicate(timeout=20)
+
+
+def free(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def test_a_node_keeps_its_port_and_its_key_over_a_power_cut(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,15 +282,64 @@ class TestCommands:
         assert witness_commands.init(folder, name=NAME) == 1
         assert (folder / "witness.key").read_bytes() == before
 
+    def test_init_keeps_an_old_state(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "witness.key").unlink()
+        assert witness_commands.init(folder, name=NAME) == 1
+        assert "state.json: exists already; nothing was written" in capsys.readouterr().err
+        assert not (folder / "witness.key").exists()
+
     @pytest.mark.parametrize(
-        ("old", "new"),
-        [('name = "', 'nam = "'), ("port = 0", "port = 99999"), ("port = 0", 'port = "x"'), ("logs = [", "logs = [1,")],
+        ("options", "complaint"),
+        [
+            ({"name": "a b"}, "name: a name holds no space"),
+            ({"name": ""}, "name must be text"),
+            ({"port": 70_000}, "port must be"),
+            ({"host": ""}, "host must be text"),
+        ],
     )
-    def test_wrong_configuration_is_named(self, folder: Path, old: str, new: str) -> None:
+    def test_nothing_is_made_of_wrong_options(
+        self, tmp_path: Path, options: dict[str, Any], complaint: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert witness_commands.init(tmp_path / "new", **{"name": NAME} | options) == 2
+        assert complaint in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+
+    def test_a_log_key_that_is_none(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        path = tmp_path / "x.vkey"
+        for content in (b"\xff", b"junk"):
+            path.write_bytes(content)
+            assert witness_commands.init(tmp_path / "new", name=NAME, log_vkey=[path]) in (1, 2)
+            assert f"{path}: " in capsys.readouterr().err
+            assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize(
+        ("old", "new", "complaint"),
+        [
+            ('name = "', 'nam = "', "unknown key 'nam'"),
+            ('host = "127.0.0.1"', "", "the key 'host' is missing"),
+            (f'name = "{NAME}"', 'name = "a b"', "name: "),
+            ("port = 0", "port = 99999", "port must be"),
+            ("port = 0", "port = true", "port must be"),
+            ("port = 0", 'port = "x"', "port must be"),
+            ("logs = [", "logs = [1,", "logs: "),
+        ],
+    )
+    def test_wrong_configuration_is_named(self, folder: Path, old: str, new: str, complaint: str) -> None:
         path = folder / "witness.toml"
-        path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
-        with pytest.raises(WitnessError):
+        text = path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+        with pytest.raises(WitnessError, match=complaint) as wrong:
             witness_commands.load(path)
+        assert str(wrong.value).startswith(f"{path}: ")
+
+    def test_a_taken_port_is_named(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            path = folder / "witness.toml"
+            path.write_text(path.read_text("utf-8").replace("port = 0", f"port = {port}"), "utf-8")
+            assert witness_commands.serve(config=path) == 2
+        assert f"host, port: 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
 
     def test_two_on_one_state(self, folder: Path) -> None:
         settings = witness_commands.load(folder / "witness.toml")

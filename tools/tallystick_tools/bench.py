@@ -54,7 +54,8 @@ def chain(*, readings: int = DEFAULT_READINGS, json: bool = False) -> int:
         print(f"the bench failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        print("interrupted: nothing was measured", file=sys.stderr)
+        return 2
     if json:
         print(dumps(bench_figures.as_json(rounds), indent=2))
     else:

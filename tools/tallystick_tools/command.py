@@ -4,11 +4,15 @@ A gateway therefore runs without the cloud's packages, and `pip install .` witho
 Exit codes: 0 done, 1 refused or not verified, 2 could not run or wrong usage.
 """
 
+import os
+import signal
 import sys
+from importlib import metadata
+from typing import NoReturn
 
-from cyclopts import App
+from cyclopts import App, CycloptsError, Parameter
 
-from tallystick_tools.command_help import show_whole_page
+from tallystick_tools.command_help import show_whole_page, usage_error
 
 HELP = """Sensor readings that a bank can lend against, checked back to the sensor's own signature.
 
@@ -109,10 +113,21 @@ EXTRAS = {
     "bench": "edge,cloud,provisioning",
 }
 
+# These run until they are told to stop, which is no failure.
+UNTIL_TOLD = {("gateway", "run"), ("cloud", "serve"), ("witness", "serve"), ("node", "simulate")}
+
 
 def build() -> App:
     """The whole command tree; nothing below it is imported yet."""
-    root = App(name="tallystick", help=HELP)
+    root = App(
+        name="tallystick",
+        help=HELP,
+        version=lambda: metadata.version("tallystick"),
+        default_parameter=Parameter(negative=()),  # an option is given or not: no --no-json, no --empty-port
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+    )
     for name, (target, text) in COMMANDS.items():
         root.command(target, name=name, help=text)
     groups: dict[str, App] = {}
@@ -132,19 +147,46 @@ def _group(parent: App, name: str, text: str, commands: Commands) -> App:
 
 
 def main() -> None:
-    """Entry point. A package that is not installed is named together with the extra that brings it."""
+    """Entry point: every end is an exit code, and every failure one line on stderr."""
     words = sys.argv[1:]
+    runs_until_told = tuple(words[:2]) in UNTIL_TOLD or words[:1] == ["demo"]
+    if runs_until_told:
+        # A background job of a shell ignores SIGINT; SIGTERM would end the process without its last steps.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+    try:
+        _run(words)
+    except KeyboardInterrupt:
+        if tuple(words[:2]) in UNTIL_TOLD:
+            sys.exit(0)  # told to stop before it was up
+        _end("interrupted")
+    except BrokenPipeError:
+        # Whoever reads us has seen enough. Python must not try again to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _end("the output was closed")
+    except OSError as error:
+        _end(f"could not run: {error.filename}: {error.strerror}" if error.filename else f"could not run: {error}")
+
+
+def _end(reason: str) -> NoReturn:
+    print(reason, file=sys.stderr)
+    sys.exit(2)
+
+
+def _run(words: list[str]) -> None:
+    """Run the command. A package that is not installed is named together with the extra that brings it."""
     try:
         root = build()
         if not {"-h", "--help"}.isdisjoint(words):
             show_whole_page(root, words)
         root(words)
+    except CycloptsError as error:
+        _end(usage_error(error))
     except ImportError as error:
         missing, extra = _missing(error), EXTRAS.get(words[0]) if words else None
         if not missing or missing.startswith("tallystick_") or extra is None:
             raise
-        print(f"this command needs the package {missing}: pip install 'tallystick[{extra}]'", file=sys.stderr)
-        sys.exit(2)
+        _end(f"this command needs the package {missing}: pip install 'tallystick[{extra}]'")
 
 
 def _missing(error: BaseException | None) -> str:

@@ -1,9 +1,9 @@
-"""The help page of one command: its whole docstring with its examples, instead of its line in the list of commands."""
+"""What people read about a command: its whole docstring with its examples, and what is wrong with their call."""
 
 import inspect
 import re
 
-from cyclopts import App
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 # A title that ends a line and an indented block behind it, up to the next line at the margin.
 _EXAMPLES = re.compile(r"^Examples?:\n((?: +\S.*\n?)+)", re.MULTILINE)
@@ -36,3 +36,18 @@ def _list(match: re.Match[str]) -> str:
         else:
             lines[-1] += f" {line}"
     return "\n".join(["For example:", "", *(f"- `{line}`" for line in lines), ""])
+
+
+def usage_error(error: CycloptsError) -> str:
+    """One line: the command, the parameter and what is wrong with it, and where to read more."""
+    name = " ".join((_PROGRAM.strip(), *(error.command_chain or ())))
+    return f"{name}: {_complaint(error)} (see {name} --help)"
+
+
+def _complaint(error: CycloptsError) -> str:
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        option = error.argument.name
+        return f"{option if error.argument.index is None else option.lstrip('-').upper()} needs a value"
+    if isinstance(error, UnusedCliTokensError):
+        return f"too many arguments: {' '.join(error.unused_tokens or ())}"
+    return " ".join(str(error).split()).rstrip(".")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from tallystick_tools.demo_plan import plan
 from tallystick_tools.errors import ToolError
-
-MAX_SEED = 2**31 - 1  # the nodes' small generator takes 32 bits
+from tallystick_tools.unix_node import MAX_SEED
 
 
 def demo(
@@ -23,8 +22,9 @@ def demo(
     """Run three MicroPython nodes, a gateway, a ledger, a witness and a loan, all on this machine.
 
     Without --once: a live view until Ctrl-C. With --once: a node loses power, the gateway is killed, a cold room gets
-    warm, the bank reacts, and every piece of evidence is fetched and verified. Exit code 0 when all of it held, 1 when
-    something did not.
+    warm, the bank reacts, and every piece of evidence is fetched and verified.
+
+    Exit code 0: all of it held. 1: something did not. 2: it could not run, or was interrupted.
 
     Examples:
         tallystick demo
@@ -51,12 +51,14 @@ def demo(
         return 2
     folder = keep or Path(tempfile.mkdtemp(prefix="tallystick-demo-"))
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         return play_once(folder, chosen, calm) if once else watch(folder, chosen, calm)
     except ToolError as error:
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        print("interrupted: everything is stopped", file=sys.stderr)
+        return 2
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,19 +1,27 @@
 """`tallystick node simulate`: a sensor node without hardware."""
 
+import fcntl
+import os
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tallystick_tools.errors import NodeError
-from tallystick_tools.unix_node import UnixNode
+from tallystick_tools.unix_node import MAX_SEED, UnixNode
 
+MIN_INTERVAL_MS = 10  # a signature takes about 5
+MAX_INTERVAL_MS = 86_400_000  # a node that speaks less than daily looks dead
 _LOOK_EVERY_S = 0.2
+_EXCURSION = re.compile(r"\d{1,9}(\.\d{1,3})?,\d{1,9}(\.\d{1,3})?")
 
 
 def simulate(
     directory: Path, *, seed: int = 1, interval_ms: int = 1000, excursion: str = "", door: bool = False
 ) -> int:
-    """Run a real MicroPython node on a pty of this machine until Ctrl-C.
+    """Run a real MicroPython node on a pty of this machine until Ctrl-C or SIGTERM.
 
     DIRECTORY/port is a link to the pty, so that other commands need not know its number.
 
@@ -33,6 +41,10 @@ def simulate(
     door
         The node has a door switch.
     """
+    complaint = _complaint(directory, seed, interval_ms, excursion)
+    if complaint:
+        print(f"could not run: {complaint}", file=sys.stderr)
+        return 2
     settings = {
         "TALLYSTICK_SEED": str(seed),
         "TALLYSTICK_INTERVAL_MS": str(interval_ms),
@@ -41,15 +53,46 @@ def simulate(
         "TALLYSTICK_ACKS_DIR": str(directory / "acks"),
     }
     try:
-        with UnixNode(directory, settings) as node:
+        with _alone(directory) as lock, UnixNode(directory, settings, held=[lock]) as node:
             node.start()
             link(directory / "port", node.port)
-            print(f"port {node.port}", flush=True)
-            print(f"log  {node.log}", flush=True)
-            return _watch(node)
+            try:
+                print(f"port {node.port}\nlog  {node.log}", flush=True)
+                return _watch(node)
+            finally:
+                (directory / "port").unlink(missing_ok=True)
     except NodeError as error:
-        print(f"tallystick: {error}", file=sys.stderr)
+        print(f"could not run: {error}", file=sys.stderr)
         return 2
+
+
+def _complaint(directory: Path, seed: int, interval_ms: int, excursion: str) -> str | None:
+    """What is wrong with the options, before anything is made."""
+    port = directory / "port"
+    if port.exists() and not port.is_symlink():
+        return f"{port}: is no link that an earlier run left; move it away"
+    if not 0 < seed <= MAX_SEED:
+        return f"--seed must be from 1 to {MAX_SEED}, not {seed}"
+    if not MIN_INTERVAL_MS <= interval_ms <= MAX_INTERVAL_MS:
+        return f"--interval-ms must be from {MIN_INTERVAL_MS} to {MAX_INTERVAL_MS}, not {interval_ms}"
+    if excursion and not _EXCURSION.fullmatch(excursion):
+        return f"--excursion must be START_S,DURATION_S like 30,60, not {excursion!r}"
+    return None
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[int]:
+    """The lock of the folder: two nodes on one flash would use each other's numbers. The node holds it too."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NodeError(f"{directory}: a node runs in this folder already") from None
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def link(path: Path, port: str) -> None:
@@ -64,5 +107,5 @@ def _watch(node: UnixNode) -> int:
             time.sleep(_LOOK_EVERY_S)
     except KeyboardInterrupt:
         return 0
-    print(f"tallystick: the node stopped; see {node.log}", file=sys.stderr)
+    print(f"the node stopped; see {node.log}", file=sys.stderr)
     return 1

@@ -15,6 +15,7 @@ from tallystick_tools.errors import NodeError
 
 PROGRAM = "from tallystick_node import app, board; app.main(board.choose())"  # firmware/main.py, which no wheel carries
 STOP_TIMEOUT_S = 5.0
+MAX_SEED = 2**31 - 1  # the node's small generator takes 32 bits
 _COUNTS = "counts "  # how the firmware's app.Report begins such a line
 
 
@@ -23,12 +24,20 @@ class UnixNode:
 
     The port lives as long as this object, across power cuts of the node and across gateways that come and go.
     `prefix` is a command that runs the node as its own process, such as `strace -D`; it may change between two starts.
+    The node's process inherits the file descriptors `held`: a lock lasts as long as whoever writes the flash.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        held: Sequence[int] = (),
+    ) -> None:
         self.folder = folder
         self.settings = dict(settings or {})
         self.prefix = prefix
+        self._held = tuple(held)
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "flash").mkdir(parents=True, exist_ok=True)
         # The node has the master side. Holding the slave side here too keeps a gateway that closes from hanging it up;
@@ -76,6 +85,7 @@ class UnixNode:
                 stderr=log,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for whoever runs the node
+                pass_fds=self._held,
             )
 
     def kill(self) -> None:

@@ -22,6 +22,7 @@ from tallystick_proof.archive import MAX_ARCHIVE_BYTES
 from tallystick_proof.errors import CannotTell, TrustError
 from tallystick_proof.evidence import Progress, no_progress
 from tallystick_proof.trust import MAX_TRUST_BYTES, Trust
+from tallystick_provisioning import whole_file
 from tallystick_tools import verify_report, verify_text
 from tallystick_tools.outcome import CANNOT_TELL, Expectation, Outcome, walk
 from tallystick_tools.verify_text import plain
@@ -68,15 +69,13 @@ def verify(
     try:
         outcome = _outcome(bundle, trust, expect, unwitnessed_ok)
         if report is not None:
-            _write(report, verify_report.page(outcome))
+            outcome = _written(report, outcome)
         if json:
             print(dumps(verify_text.as_json(outcome)))
         else:
             _show(outcome)
         sys.stdout.flush()
         return outcome.code
-    except CannotTell as error:
-        reason = error.what
     except KeyboardInterrupt:
         reason = "interrupted"
     except OSError as error:
@@ -86,6 +85,8 @@ def verify(
     except Exception as error:  # noqa: BLE001 (the last line: a defect of this program must not look like a verdict)
         reason = f"this program failed: {type(error).__name__}: {error}"
     print(f"cannot tell: {plain(reason)}", file=sys.stderr)
+    if json:
+        print(dumps(verify_text.as_json(Outcome(missing=reason))))
     return CANNOT_TELL
 
 
@@ -126,11 +127,13 @@ def _read(path: Path, most: int) -> bytes:
         raise CannotTell(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _write(path: Path, page: str) -> None:
+def _written(path: Path, outcome: Outcome) -> Outcome:
+    """The outcome, or why its page could not be written: then nobody may rely on what was asked for."""
     try:
-        path.write_text(page, "utf-8")
+        whole_file.write(path, [verify_report.page(outcome).encode()])
     except (OSError, ValueError) as error:
-        raise CannotTell(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+        return Outcome(missing=f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
+    return outcome
 
 
 @contextmanager

@@ -159,7 +159,8 @@ def load_state(path: Path) -> State:
         table = json.loads(data)
         return {str(origin): _seen(item) for origin, item in table.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WitnessError(f"{path}: {error}; without its state a witness must not start") from None
+        reason = getattr(error, "strerror", None) or error
+        raise WitnessError(f"{path}: {reason}; without its state a witness must not start") from None
 
 
 def save_state(path: Path, state: State) -> None:

@@ -11,20 +11,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from tallystick_proof import keys, note
 from tallystick_proof.errors import NoteError
 from tallystick_proof.note import VerifierKey
-from tallystick_provisioning import key_file
+from tallystick_provisioning import key_file, text_file, whole_file
 from tallystick_provisioning.exit_codes import DONE, reporting
+from tallystick_provisioning.toml_text import quoted
+from tallystick_provisioning.trust_setup import new_files, read_vkey
 from tallystick_tools.errors import WitnessError
 from tallystick_tools.witness import MAX_LOGS, Witness, save_state
 from tallystick_tools.witness_server import WitnessServer
 
 DEFAULT_PORT = 8089
+MAX_CONFIG_BYTES = 64 * 1024  # the most logs at their longest names
 _KEYS = ("name", "key", "state", "host", "port", "logs")
 
 
@@ -67,14 +70,17 @@ def init(
     port
         The port to listen on.
     """
-    logs = [path.read_text("utf-8").strip() for path in log_vkey or []]
-    _logs(logs)
+    vkeys = [read_vkey(path, note.TYPE_ED25519, "a log's").vkey for path in log_vkey or []]
+    text = _toml(name, host, port, vkeys)
+    parse(text, folder)  # what will be written must be what `serve` takes
+    new_files(folder, [folder / file for file in ("witness.key", "state.json", "witness.vkey", "witness.toml")])
     folder.mkdir(parents=True, exist_ok=True)
     signer = key_file.create(folder / "witness.key", keys.WITNESS)
-    vkey = VerifierKey(name, note.TYPE_COSIGNATURE, signer.public_key).vkey
-    (folder / "witness.vkey").write_text(vkey + "\n", "utf-8")
+    # A crash from here on leaves no witness.toml, so nothing that would start: remove the folder and begin again.
     save_state(folder / "state.json", {})
-    (folder / "witness.toml").write_text(_toml(name, host, port, logs), "utf-8")
+    vkey = VerifierKey(name, note.TYPE_COSIGNATURE, signer.public_key).vkey
+    whole_file.write(folder / "witness.vkey", [f"{vkey}\n".encode()])
+    whole_file.write(folder / "witness.toml", [text.encode()])
     print(vkey)
     return DONE
 
@@ -95,7 +101,10 @@ def serve(*, config: Path) -> int:
     signer = key_file.load(settings.key, keys.WITNESS)
     with _alone(settings.state):
         witness = Witness(signer, settings.name, settings.logs, settings.state, lambda: int(time.time()))
-        server = WitnessServer((settings.host, settings.port), witness)
+        try:
+            server = WitnessServer((settings.host, settings.port), witness)
+        except OSError as error:
+            raise WitnessError(f"host, port: {settings.host}:{settings.port}: {error.strerror}") from None
 
         def stop(*_: object) -> None:
             threading.Thread(target=server.shutdown).start()  # shutdown waits for serve_forever, so not from here
@@ -110,28 +119,41 @@ def serve(*, config: Path) -> int:
 
 def load(path: Path) -> WitnessConfig:
     """The configuration in `path`; WitnessError names what is wrong."""
+    text = text_file.read(path, MAX_CONFIG_BYTES)
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse(text, path.parent)
+    except WitnessError as error:
         raise WitnessError(f"{path}: {error}") from None
-    wrong = [key for key in table if key not in _KEYS] + [key for key in _KEYS if key not in table]
-    if wrong:
-        raise WitnessError(f"{path}: {wrong[0]} is no known key, or is missing")
+
+
+def parse(text: str, folder: Path) -> WitnessConfig:
+    """The configuration in a witness.toml's text; paths are relative to `folder`."""
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise WitnessError(f"not TOML: {error}") from None
+    unknown = [key for key in table if key not in _KEYS]
+    if unknown:
+        raise WitnessError(f"unknown key {unknown[0]!r}; known are {', '.join(_KEYS)}")
+    missing = [key for key in _KEYS if key not in table]
+    if missing:
+        raise WitnessError(f"the key {missing[0]!r} is missing")
     for key in ("name", "key", "state", "host"):
-        if not isinstance(table[key], str):
-            raise WitnessError(f"{path}: {key} must be text")
-    if not isinstance(table["port"], int) or not 0 <= table["port"] <= 65_535:
-        raise WitnessError(f"{path}: port must be from 0 to 65535")
-    return _config(path.parent, table)
-
-
-def _config(folder: Path, table: dict[str, Any]) -> WitnessConfig:
+        if not isinstance(table[key], str) or not table[key]:
+            raise WitnessError(f"{key} must be text")
+    port = table["port"]
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65_535:
+        raise WitnessError("port must be an integer from 0 to 65535")
+    try:
+        note.check_name(table["name"])
+    except NoteError as error:
+        raise WitnessError(f"name: {error}") from None
     return WitnessConfig(
         name=table["name"],
         key=folder / table["key"],
         state=folder / table["state"],
         host=table["host"],
-        port=table["port"],
+        port=port,
         logs=_logs(table["logs"]),
     )
 
@@ -153,10 +175,10 @@ def _logs(vkeys: object) -> dict[str, list[VerifierKey]]:
 
 
 def _toml(name: str, host: str, port: int, logs: list[str]) -> str:
-    listed = "".join(f'    "{vkey}",\n' for vkey in logs)
+    listed = "".join(f"    {quoted(vkey)},\n" for vkey in logs)
     return (
         "# A witness of transparency logs. `logs` holds the verifier keys of the logs that it cosigns.\n"
-        f'name = "{name}"\nkey = "witness.key"\nstate = "state.json"\nhost = "{host}"\nport = {port}\n'
+        f'name = {quoted(name)}\nkey = "witness.key"\nstate = "state.json"\nhost = {quoted(host)}\nport = {port}\n'
         f"logs = [\n{listed}]\n"
     )
 
@@ -164,7 +186,10 @@ def _toml(name: str, host: str, port: int, logs: list[str]) -> str:
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
     """Two processes on one state could each cosign what the other does not know."""
-    descriptor = os.open(state.with_name(state.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(state.with_name(state.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise WitnessError(f"state: {state}: {error.strerror}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

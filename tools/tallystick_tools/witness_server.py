@@ -40,6 +40,8 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "tallystick-witness"
     sys_version = ""
     timeout = SOCKET_TIMEOUT_S
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(message)s\n"
     server: WitnessServer
 
     def do_POST(self) -> None:
