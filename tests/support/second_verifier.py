@@ -65,6 +65,10 @@ class Simple(tuple[int]):
     __slots__ = ()
 
 
+class Encoded(bytes):
+    """A map key that Python cannot hash (it holds an array or a map), as its own bytes."""
+
+
 def head(major: int, argument: int) -> bytes:
     if argument < 24:
         return bytes([major << 5 | argument])
@@ -77,6 +81,8 @@ def encode(value: Any) -> bytes:
         return bytes([{None: 0xF6, False: 0xF4, True: 0xF5}[value]])
     if isinstance(value, int):
         return head(0, value) if value >= 0 else head(1, -1 - value)
+    if isinstance(value, Encoded):
+        return bytes(value)
     if isinstance(value, bytes):
         return head(2, len(value)) + value
     if isinstance(value, str):
@@ -141,10 +147,18 @@ def read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
         items.append(item)
     if major == 4:
         return items, at
-    keys = [(type(key).__name__, key) for key in items[::2]]
+    keys = [(type(key).__name__, hashable(key)) for key in items[::2]]
     if len(set(keys)) != len(keys):
         raise ValueError
     return Map(zip(keys, items[1::2], strict=True)), at
+
+
+def hashable(key: Any) -> Any:
+    try:
+        hash(key)
+    except TypeError:
+        return Encoded(encode(key))
+    return key
 
 
 def sequence(data: bytes, link: str) -> list[Any]:
