@@ -20,7 +20,7 @@ from tallystick_finance.opening import find, open_loan
 from tallystick_finance.records import Loan
 from tallystick_finance.views import DecisionView, EventView, LoanView
 from tallystick_ledger.context import Context
-from tallystick_ledger.errors import Malformed
+from tallystick_ledger.errors import Malformed, NotFound
 from tallystick_ledger.routes import bundle_response, identity_of
 from tallystick_proof import statement
 
@@ -73,7 +73,7 @@ def _loans(context: Context, finance: Finance) -> list[BaseRouteHandler]:
         context.require_api_token(request)
         key = request.headers.get("idempotency-key", "")
         wanted = _body(await request.body())
-        facility, pledge = identity_of(wanted.facility), identity_of(wanted.pledge)
+        facility, pledge = _identity("facility", wanted.facility), _identity("pledge", wanted.pledge)
         return views.loan(await _open_when_published(finance, facility, pledge, key))
 
     @get("/v1/loans", sync_to_thread=True)
@@ -127,8 +127,15 @@ def _reports(context: Context, finance: Finance) -> list[BaseRouteHandler]:
 def _body(data: bytes) -> OpenLoan:
     try:
         return msgspec.json.decode(data, type=OpenLoan)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"the body is {{\"facility\": hex, \"pledge\": hex}}: {error}") from None
+
+
+def _identity(name: str, text: str) -> bytes:
+    try:
+        return identity_of(text)
+    except NotFound as error:
+        raise Malformed(f"{name}: {error}") from None
 
 
 async def _open_when_published(finance: Finance, facility: bytes, pledge: bytes, key: str) -> Loan:

@@ -10,7 +10,7 @@ from tallystick_ledger import batch as batches
 from tallystick_ledger import gateway_tree, publications, tree
 from tallystick_ledger.batch import Batch
 from tallystick_ledger.db import Tx
-from tallystick_ledger.errors import Conflict, NotFound, TooLarge
+from tallystick_ledger.errors import Conflict, Malformed, NotFound, TooLarge
 from tallystick_ledger.ledger import Ledger
 from tallystick_ledger.segment import VALID, unpack
 from tallystick_proof import bundle, keys, merkle, statement
@@ -40,7 +40,7 @@ def reading_bundle(ledger: Ledger, thumbprint: bytes, seq: int) -> bytes:
 def window_bundle(ledger: Ledger, thumbprint: bytes, first: int, last: int) -> bytes:
     """The bundle that proves a node's readings from `first`, or the anchor that leads to it, up to `last`."""
     if not 1 <= first <= last <= reading.MAX_SEQ:
-        raise NotFound("a window runs from first to last, both at least 1")
+        raise Malformed(f"a window runs from first to last, both 1 to {reading.MAX_SEQ}, not from {first} to {last}")
     start = Collector(ledger, "window", [thumbprint, first, last]).lead(thumbprint, first)
     collector = Collector(ledger, "window", [thumbprint, start, last])
     collector.add_window(thumbprint, start, last)

@@ -5,37 +5,50 @@ from typing import Any
 
 import httpx
 
-from tallystick_provisioning import secret_file
-from tallystick_web.errors import ServiceError
+from tallystick_provisioning import address, secret_file
+from tallystick_web.errors import ServiceError, ServiceRefused
 
 TIMEOUT_S = 30.0  # a large bundle takes seconds to build
 MAX_DETAIL_CHARACTERS = 300  # of a foreign error text in our message
 
 
 class Client:
-    """A ledger's API with its token."""
+    """A ledger's API with its token. `transport` replaces the network."""
 
     def __init__(self, url: str, token_file: Path, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = address.check(url)
         token = secret_file.read(token_file).strip()
-        self._url = url.rstrip("/")
         self._client = httpx.Client(
             transport=transport, timeout=TIMEOUT_S, headers={"authorization": f"Bearer {token}"}, trust_env=False
         )
 
-    def json(self, path: str, **query: int) -> Any:
-        return self._get(path, query).json()
+    def json(self, path: str, **query: int) -> dict[str, Any]:
+        """A JSON object."""
+        answer = self._get(path, query)
+        try:
+            value = answer.json()
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ServiceError(f"{self._url}{path}: the answer is not that of a ledger")
+        return value
 
-    def content(self, path: str, **query: int) -> bytes:
-        return self._get(path, query).content
+    def bundle(self, path: str, **query: int) -> bytes:
+        """The bytes of a bundle."""
+        answer = self._get(path, query)
+        if answer.headers.get("content-type") != "application/zip":
+            raise ServiceError(f"{self._url}{path}: the answer is no bundle")
+        return answer.content
 
     def _get(self, path: str, query: dict[str, int]) -> httpx.Response:
         try:
             answer = self._client.get(f"{self._url}{path}", params=query)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ServiceError(f"{self._url}: {error or type(error).__name__}") from None
+            raise ServiceError(address.no_answer(self._url, error)) from None
         if not answer.is_success:
-            reason = f"{self._url}{path} says {answer.status_code}: {_detail(answer)}"
-            raise ServiceError(reason, answer.status_code)
+            reason = f"{self._url} says {answer.status_code}: {_detail(answer)}"
+            kind = ServiceRefused if answer.is_client_error else ServiceError
+            raise kind(reason, answer.status_code)
         return answer
 
 

@@ -1,7 +1,9 @@
 """`tallystick cloud ...`. Exit codes: 0 done, 1 refused or not clean, 2 could not run."""
 
 import http
+import re
 import sys
+from collections.abc import Iterator
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,20 +16,24 @@ from tallystick_ledger.db import Database
 from tallystick_ledger.errors import LedgerError
 from tallystick_ledger.fsck import fsck as check
 from tallystick_ledger.fsck_gateways import Stores
+from tallystick_provisioning import whole_file
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_web import config as configuration
 from tallystick_web import setup_files
 from tallystick_web.client import Client
-from tallystick_web.errors import ServiceError, WebError
+from tallystick_web.errors import ServiceError, ServiceRefused, UsageError, WebError
 from tallystick_web.service import open_ledger, wall_ms
 from tallystick_web.show import show
+from tallystick_wire.reading import MAX_SEQ
 
 DEFAULT_URL = f"http://127.0.0.1:{configuration.DEFAULT_PORT}"
 FAILURES = (WebError, LedgerError)
+_HEX = re.compile(r"[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-f]{64}")
 Repeatable = Annotated[list[str] | None, Parameter(negative=())]
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def init(
     folder: Path,
     *,
@@ -81,11 +87,10 @@ def init(
         webhook_url=webhook_url,
     )
     print(setup_files.make(folder, settings))
-    configuration.load(folder / "cloud.toml")  # what was just written must be what `serve` takes
     return DONE
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def serve(*, config: Path) -> int:
     """Serve ledger, evidence and loans until SIGTERM.
 
@@ -103,7 +108,7 @@ def serve(*, config: Path) -> int:
     return DONE
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def status(*, token_file: Path, url: str = DEFAULT_URL, json: bool = False) -> int:
     """List nodes, gateways, loans and the last proof.
 
@@ -120,16 +125,19 @@ def status(*, token_file: Path, url: str = DEFAULT_URL, json: bool = False) -> i
         Print JSON instead of tables.
     """
     client = Client(url, token_file)
-    ledger = client.json("/status")
-    loans = _all_loans(client)
-    if json:
-        print(dumps({**ledger, "loans": loans}, indent=2))
-    else:
-        show(Console(), ledger, loans, wall_ms())
+    try:
+        ledger = client.json("/status")
+        loans = _all_loans(client)
+        if json:
+            print(dumps({**ledger, "loans": loans}, indent=2))
+        else:
+            show(Console(), ledger, loans, wall_ms())
+    except (KeyError, TypeError):
+        raise ServiceError(f"{url}: the answer is not that of a ledger") from None
     return DONE
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def fsck(*, config: Path) -> int:
     """Derive everything in the database anew and compare; exit code 0 when nothing is found.
 
@@ -154,7 +162,7 @@ def fsck(*, config: Path) -> int:
     return REFUSED if findings else DONE
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def export_readings(*, config: Path, out: Path) -> int:
     """Write every reading of the log once, as a CBOR sequence.
 
@@ -172,15 +180,19 @@ def export_readings(*, config: Path, out: Path) -> int:
     """
     ledger = open_ledger(configuration.load(config))
     count = 0
-    with out.open("wb") as file:
+
+    def items() -> Iterator[bytes]:
+        nonlocal count
         for item in export.readings(ledger):
-            file.write(item)
             count += 1
+            yield item
+
+    whole_file.write(out, items())
     print(f"{count} readings")
     return DONE
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def evidence_reading(thumbprint: str, seq: int, *, token_file: Path, out: Path, url: str = DEFAULT_URL) -> int:
     """Fetch the bundle that proves one reading.
 
@@ -200,10 +212,10 @@ def evidence_reading(thumbprint: str, seq: int, *, token_file: Path, out: Path, 
     url
         The ledger's address.
     """
-    return _fetch(url, token_file, out, f"/evidence/readings/{thumbprint}/{seq}")
+    return _fetch(url, token_file, out, f"/evidence/readings/{_name(thumbprint)}/{_number(seq)}")
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def evidence_window(
     thumbprint: str, first: int, last: int, *, token_file: Path, out: Path, url: str = DEFAULT_URL
 ) -> int:
@@ -229,10 +241,13 @@ def evidence_window(
     url
         The ledger's address.
     """
-    return _fetch(url, token_file, out, f"/evidence/readings/{thumbprint}", first=first, last=last)
+    if first > last:
+        raise UsageError(f"a window runs from its first reading to its last, not from {first} to {last}")
+    path = f"/evidence/readings/{_name(thumbprint)}"
+    return _fetch(url, token_file, out, path, first=_number(first), last=_number(last))
 
 
-@reporting(failures=FAILURES)
+@reporting(ServiceRefused, failures=FAILURES)
 def evidence_decision(identity: str, *, token_file: Path, out: Path, url: str = DEFAULT_URL) -> int:
     """Fetch the bundle from which a decision is recomputed.
 
@@ -250,14 +265,27 @@ def evidence_decision(identity: str, *, token_file: Path, out: Path, url: str = 
     url
         The ledger's address.
     """
-    return _fetch(url, token_file, out, f"/evidence/decisions/{identity}")
+    return _fetch(url, token_file, out, f"/evidence/decisions/{_name(identity)}")
 
 
 def _fetch(url: str, token_file: Path, out: Path, path: str, **query: int) -> int:
-    content = Client(url, token_file).content(path, **query)
-    out.write_bytes(content)
+    content = Client(url, token_file).bundle(path, **query)
+    whole_file.write(out, [content])
     print(f"{out}: {len(content)} bytes")
     return DONE
+
+
+def _name(text: str) -> str:
+    """64 hex digits, as part of a request's path; UsageError otherwise."""
+    if not _HEX.fullmatch(text):
+        raise UsageError(f"{text!r} is no name: 64 lowercase hex digits are needed")
+    return text
+
+
+def _number(seq: int) -> int:
+    if not 1 <= seq <= MAX_SEQ:
+        raise UsageError(f"{seq} is no sequence number: they are 1 to {MAX_SEQ}")
+    return seq
 
 
 def _all_loans(client: Client) -> list[dict[str, Any]]:

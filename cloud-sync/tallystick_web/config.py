@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tallystick_proof import checkpoint
+from tallystick_proof.errors import CheckpointError
+from tallystick_provisioning import address, text_file
+from tallystick_provisioning.errors import AddressError, FileError
 from tallystick_web.errors import ConfigError
 
 DEFAULT_PORT = 8088
@@ -12,6 +16,7 @@ SEQUENCE_MS = 100  # an index comes within a tenth of a second
 PUBLISH_MS = 1_000  # one checkpoint a second: what witnesses are used to
 REFRESH_MS = 60_000  # a quiet log still shows within a minute that it is alive
 MAX_WITNESSES = 32  # as many as a policy may name
+MAX_CONFIG_BYTES = 64 * 1024  # a page of settings; more is some other file
 _MAX_MS = 86_400_000
 _MIN_MS = 10
 
@@ -51,20 +56,25 @@ class CloudConfig:
 def load(path: Path) -> CloudConfig:
     """The configuration in `path`; ConfigError names what is wrong."""
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+        text = text_file.read(path, MAX_CONFIG_BYTES)
+    except FileError as error:
+        raise ConfigError(str(error)) from None
     try:
-        return _config(table, path.parent)
+        return parse(text, path.parent)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _config(table: dict[str, Any], folder: Path) -> CloudConfig:
+def parse(text: str, folder: Path) -> CloudConfig:
+    """The configuration in a cloud.toml's text; paths are relative to `folder`."""
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"not TOML: {error}") from None
     _only(table, _REQUIRED, _OPTIONAL, "")
     finance = table.get("finance")
     return CloudConfig(
-        origin=_text(table, "origin"),
+        origin=_origin(_text(table, "origin")),
         key=folder / _text(table, "key"),
         trust=folder / _text(table, "trust"),
         database=folder / _text(table, "database"),
@@ -85,6 +95,8 @@ def _finance(table: object, folder: Path) -> FinanceConfig:
         raise ConfigError("finance must be a table")
     _only(table, ("decision_key",), _FINANCE, "finance.")
     url = _text(table, "webhook_url") if "webhook_url" in table else None
+    if url is not None:
+        _address("finance.webhook_url", url.partition("?")[0])  # a receiver may want a query
     secret = folder / _text(table, "webhook_secret") if "webhook_secret" in table else None
     if (url is None) != (secret is None):
         raise ConfigError("finance: webhook_url and webhook_secret (a file) belong together")
@@ -94,18 +106,32 @@ def _finance(table: object, folder: Path) -> FinanceConfig:
 def _witnesses(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > MAX_WITNESSES:
         raise ConfigError(f"witnesses must be a list of at most {MAX_WITNESSES} addresses")
-    if not all(isinstance(item, str) and item.startswith(("http://", "https://")) for item in value):
-        raise ConfigError("witnesses: an address starts with http:// or https://")
-    return tuple(value)
+    return tuple(_address("witnesses", item) for item in value)
+
+
+def _address(name: str, value: object) -> str:
+    try:
+        return address.check(value if isinstance(value, str) else repr(value))
+    except AddressError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _origin(value: str) -> str:
+    try:
+        checkpoint.check_ledger_origin(value)
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from None
+    return value
 
 
 def _only(table: dict[str, Any], required: tuple[str, ...], optional: tuple[str, ...], where: str) -> None:
     for name in table:
         if name not in required and name not in optional:
-            raise ConfigError(f"{where}{name} is no known key")
+            known = ", ".join(dict.fromkeys((*required, *optional)))
+            raise ConfigError(f"unknown key '{where}{name}'; known are {known}")
     for name in required:
         if name not in table:
-            raise ConfigError(f"{where}{name} is missing")
+            raise ConfigError(f"the key '{where}{name}' is missing")
 
 
 def _text(table: dict[str, Any], name: str) -> str:

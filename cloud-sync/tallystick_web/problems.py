@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from tallystick_ledger.errors import Refusal
 from tallystick_proof.errors import ProofError
@@ -29,10 +30,31 @@ def refusal(_: AnyRequest, error: Refusal) -> Response[bytes]:
     return problem(error.status, error.title, str(error), **error.members)
 
 
-def http_error(_: AnyRequest, error: HTTPException) -> Response[bytes]:
+def http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Litestar's own: no such route, a query parameter that is none."""
     phrase = http.HTTPStatus(error.status_code).phrase
-    return problem(error.status_code, phrase, error.detail or phrase)
+    answer = problem(error.status_code, phrase, _detail(request, error) or phrase)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _detail(request: AnyRequest, error: HTTPException) -> str:
+    """What does not fit, and what would."""
+    match error.status_code:
+        case http.HTTPStatus.NOT_FOUND:
+            return f"there is nothing at {request.url.path}"
+        case http.HTTPStatus.METHOD_NOT_ALLOWED:
+            return f"{request.url.path} takes {(error.headers or {}).get('allow', 'no such method')}"
+        case http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(request.route_handler, HTTPRouteHandler):
+            return f"a body here has at most {request.route_handler.resolve_request_max_body_size()} bytes"
+        case http.HTTPStatus.BAD_REQUEST if isinstance(error.extra, list) and error.extra:
+            return "; ".join(_fault(item) for item in error.extra)
+    return error.detail
+
+
+def _fault(item: Any) -> str:
+    """One parameter that does not fit, as Litestar tells it."""
+    return f"{item.get('key')}: {item.get('message')}" if isinstance(item, dict) else str(item)
 
 
 def malformed(_: AnyRequest, error: ProofError | WireError) -> Response[bytes]:

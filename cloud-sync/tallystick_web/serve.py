@@ -3,9 +3,13 @@
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
+from tallystick_provisioning import lock_file
+from tallystick_provisioning.errors import FileError
 from tallystick_web import app, journal
 from tallystick_web.config import CloudConfig
 from tallystick_web.errors import ConfigError
@@ -31,7 +35,7 @@ def serve(config: CloudConfig) -> None:
         if server is not None:
             server.should_exit = True
 
-    with _listener(config) as listener:
+    with _alone(config), _listener(config) as listener:
         service = Service(config, stop)
         try:
             server = _server(service)
@@ -42,6 +46,17 @@ def serve(config: CloudConfig) -> None:
         finally:
             service.close()
     check_fault(service)
+
+
+@contextmanager
+def _alone(config: CloudConfig) -> Iterator[None]:
+    """Two services on one database would stay right, and tell everything twice: almost always it is a mistake."""
+    lock = config.database.with_name(config.database.name + ".lock")
+    try:
+        with lock_file.held(lock, f"{config.database} is served by another process"):
+            yield
+    except FileError as error:
+        raise ConfigError(f"database: {error}") from None
 
 
 def _listener(config: CloudConfig) -> socket.socket:

@@ -26,14 +26,14 @@ from tallystick_ledger.publish import Publisher
 from tallystick_ledger.sequencer import sequence
 from tallystick_ledger.witness_client import WitnessClient
 from tallystick_proof import keys
-from tallystick_proof.errors import ProofError
-from tallystick_proof.trust import Trust
 from tallystick_provisioning import key_file, secret_file
-from tallystick_provisioning.errors import ProvisioningError
+from tallystick_provisioning.errors import FileError, ProvisioningError
+from tallystick_provisioning.trust_setup import read_trust
 from tallystick_web import journal
 from tallystick_web.config import CloudConfig, FinanceConfig
 from tallystick_web.errors import ConfigError, ServiceError
 
+MIN_TOKEN_CHARACTERS = 32  # `cloud init` makes 64 hex digits; an empty file must not open the door
 _QUIET_AFTER = 3  # equal failures in a row that are logged one by one; then every sixtieth
 _QUIET_STEP = 60
 
@@ -48,20 +48,26 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def open_ledger(config: CloudConfig) -> Ledger:
-    """The stores that a configuration names; ConfigError when trust.toml is missing or of another ledger."""
+def open_ledger(config: CloudConfig, new: bool = False) -> Ledger:
+    """The stores that a configuration names, made only when `new` says so; ConfigError when something does not fit."""
     try:
-        trust = Trust.parse(config.trust.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        trust = read_trust(config.trust)
+    except FileError as error:
         raise ConfigError(f"trust: {error}; `tallystick trust init` makes it") from None
-    except ProofError as error:
-        raise ConfigError(f"{config.trust}: {error}") from None
+    except ProvisioningError as error:
+        raise ConfigError(f"trust: {error}") from None
     if trust.origin != config.origin:
         raise ConfigError(f"trust: {config.trust} is about {trust.origin}, this is {config.origin}")
+    if not new and not config.database.exists():
+        raise ConfigError(f"database: {config.database} does not exist; has this ledger run?")
     try:
-        return Ledger(Database(config.database), Blobs(config.blobs), trust, wall_ms)
-    except (LedgerError, OSError) as error:
-        raise ConfigError(f"database: {error}") from None
+        blobs = Blobs(config.blobs)
+    except OSError as error:
+        raise ConfigError(f"blobs: {config.blobs}: {error.strerror}") from None
+    try:
+        return Ledger(Database(config.database), blobs, trust, wall_ms)
+    except LedgerError as error:
+        raise ConfigError(f"{error} ({config.database})") from None
 
 
 def load_key(config: CloudConfig, ledger: Ledger) -> keys.Signer:
@@ -81,7 +87,7 @@ class Service:
     def __init__(self, config: CloudConfig, on_fault: Callable[[], None]) -> None:
         self._on_fault = on_fault
         self.fault: BaseException | None = None
-        self.ledger = open_ledger(config)
+        self.ledger = open_ledger(config, new=True)
         signer = load_key(config, self.ledger)
         vkeys = list(self.ledger.trust.policy.witnesses.values())
         self._witnesses = [WitnessClient(url, vkeys) for url in config.witnesses]
@@ -166,9 +172,14 @@ def _hook(config: FinanceConfig, client: httpx.Client) -> Hook | None:
 
 def _token(config: CloudConfig) -> str:
     try:
-        return secret_file.read(config.api_token).strip()
+        token = secret_file.read(config.api_token).strip()
     except ProvisioningError as error:
         raise ConfigError(f"api_token: {error}") from None
+    if len(token) < MIN_TOKEN_CHARACTERS or not token.isprintable() or " " in token:
+        raise ConfigError(
+            f"api_token: {config.api_token}: no token: one word of at least {MIN_TOKEN_CHARACTERS} characters is needed"
+        )
+    return token
 
 
 def check_fault(service: Service) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick_proof import checkpoint, keys, note
-from tallystick_provisioning import key_file, secret_file
+from tallystick_proof import keys, note
+from tallystick_provisioning import key_file, secret_file, whole_file
+from tallystick_provisioning.toml_text import quoted
+from tallystick_provisioning.trust_setup import new_files
+from tallystick_web import config
 
 TOKEN_BYTES = 32
 
@@ -29,9 +32,13 @@ class Settings:
 
 
 def make(folder: Path, settings: Settings) -> str:
-    """Write everything; returns the ledger's verifier key. KeyFileError when a file is already there."""
-    checkpoint.check_ledger_origin(settings.origin)
+    """Write everything; returns the ledger's verifier key. ConfigError or SetupError before anything is written."""
+    text = _toml(folder, settings)
+    config.parse(text, folder)  # what will be written must be what `serve` takes
+    names = ["ledger.key", "decision.key", "api.token", "webhook.secret", "ledger.vkey", "cloud.toml"]
+    new_files(folder, [folder / name for name in names])
     folder.mkdir(parents=True, exist_ok=True)
+    # cloud.toml comes last: what a crash leaves without it does not start. Remove the folder and begin again.
     signer = key_file.create(folder / "ledger.key", keys.LEDGER)
     key_file.create(folder / "decision.key", keys.DECISION)
     secret_file.write_new(folder / "api.token", secrets.token_hex(TOKEN_BYTES) + "\n")
@@ -39,26 +46,26 @@ def make(folder: Path, settings: Settings) -> str:
         secret = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
         secret_file.write_new(folder / "webhook.secret", f"whsec_{secret}\n")
     vkey = note.VerifierKey(settings.origin, note.TYPE_ED25519, signer.public_key).vkey
-    (folder / "ledger.vkey").write_text(vkey + "\n", "utf-8")
-    (folder / "cloud.toml").write_text(_toml(folder, settings), "utf-8")
+    whole_file.write(folder / "ledger.vkey", [f"{vkey}\n".encode()])
+    whole_file.write(folder / "cloud.toml", [text.encode()])
     return vkey
 
 
 def _toml(folder: Path, settings: Settings) -> str:
-    witnesses = ", ".join(f'"{url}"' for url in settings.witnesses)
+    witnesses = ", ".join(map(quoted, settings.witnesses))
     webhook = (
-        f'webhook_url = "{settings.webhook_url}"\nwebhook_secret = "webhook.secret"\n'
+        f'webhook_url = {quoted(settings.webhook_url)}\nwebhook_secret = "webhook.secret"\n'
         if settings.webhook_url is not None
         else ""
     )
     return f"""\
 # One ledger. Paths are relative to this file. Unknown keys are refused.
-origin = "{settings.origin}"
+origin = {quoted(settings.origin)}
 key = "ledger.key"
-trust = "{os.path.relpath(settings.trust, folder)}"  # `tallystick trust init` makes it
+trust = {quoted(os.path.relpath(settings.trust, folder))}  # `tallystick trust init` makes it
 database = "ledger.db"
 blobs = "blobs"
-host = "{settings.host}"
+host = {quoted(settings.host)}
 port = {settings.port}
 api_token = "api.token"
 witnesses = [{witnesses}]  # addresses only; whose cosignatures count stands in trust.toml

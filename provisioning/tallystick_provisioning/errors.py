@@ -1,7 +1,7 @@
 """What can go wrong while identities are given. Commands print the message and exit.
 
 ProvisioningError           exit 2: it could not run
-    FileError               a file that cannot be read, or is not text
+    FileError               a file that cannot be read, is not text, or is in use
     AddressError            no http or https address
     PortError               the serial port cannot be opened, read or written
     LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
@@ -19,7 +19,7 @@ class ProvisioningError(Exception):
 
 
 class FileError(ProvisioningError):
-    """A file that cannot be read, or is not text."""
+    """A file that cannot be read, is not text, or is in use."""
 
 
 class PortError(ProvisioningError):

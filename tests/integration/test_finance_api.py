@@ -370,6 +370,36 @@ def test_queries_refused(api: Api, query: str) -> None:
     answer = api.client.get(f"/v1/events?{query}")
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith(f"{query.partition('=')[0]}: Expected")
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "truncated"),
+        (b"[" * 60_000, "Expected `object`"),
+        (b'{"facility": "\xff\xfe", "pledge": "x"}', "the body is"),
+        (b'{"facility": 1, "pledge": 2}', "$.facility"),
+        (b'{"facility": "zz", "pledge": "zz"}', "facility: 64 lowercase hex digits are expected"),
+    ],
+)
+def test_bodies_refused_by_name(api: Api, body: bytes, detail: str) -> None:
+    answer = api.client.post("/v1/loans", content=body, headers={"idempotency-key": "k"})
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert detail in answer.json()["detail"]
+
+
+def test_what_the_service_does_not_have_is_named(api: Api) -> None:
+    for method, path, status, detail in (
+        ("GET", "/nothing", 404, "there is nothing at /nothing"),
+        ("PUT", "/v1/loans", 405, "/v1/loans takes "),
+        ("POST", "/v1/loans", 413, "a body here has at most 65536 bytes"),
+    ):
+        content = b"x" * 70_000 if status == 413 else b""
+        answer = api.client.request(method, path, content=content, headers={"idempotency-key": "k"})
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert detail in answer.json()["detail"]
+        assert ("GET" in answer.headers.get("allow", "")) == (status == 405)
 
 
 # --- telling people

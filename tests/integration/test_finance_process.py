@@ -25,7 +25,7 @@ from tallystick_tools.witness_server import WitnessServer
 from tallystick_wire import cbor
 
 DEADLINE_S = 30.0
-TOKEN = "token-of-a-bank"
+TOKEN = "token-of-a-bank-0123456789abcdef"
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgYmFuaydzIHdlYmhvb2s="
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from cloud_process import CloudProcess, WitnessProcess, until
+from cloud_process import API_TOKEN, CloudProcess, WitnessProcess, until
 from ledger_support import TestGateway
 
 from tallystick_ledger.sync_door import MAX_BODY_BYTES
@@ -77,7 +78,7 @@ def test_from_a_sync_to_a_verified_bundle(site: Site, gateway: TestGateway, tmp_
         assert done.returncode == 0, done.stderr
         assert Evidence((tmp_path / "bundle.zip").read_bytes(), site.world.trust).manifest.kind == words[0]
     done = cloud.run("cloud", "evidence", "reading", node, "6", *options, "--out", tmp_path / "no.zip")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "404" in done.stderr
     assert not (tmp_path / "no.zip").exists()
 
@@ -171,7 +172,7 @@ def test_statement_door(site: Site) -> None:
     until(lambda: cloud.request("GET", f"/entries/{identity}").json()["index"] == 3, cloud.text)
     assert cloud.post(data).json() == {"identity": identity, "index": 3}
     assert cloud.request("GET", f"/entries/{identity}", headers={"accept": "application/cose"}).status_code == 401
-    headers = {"accept": "application/cose", "authorization": "Bearer an API token"}
+    headers = {"accept": "application/cose", "authorization": f"Bearer {API_TOKEN}"}
     assert cloud.request("GET", f"/entries/{identity}", headers=headers).content == data
     forged = data[:-1] + bytes([data[-1] ^ 1])
     assert cloud.post(forged).status_code == 403
@@ -191,7 +192,7 @@ def test_what_needs_the_api_token(site: Site) -> None:
         assert site.cloud.request("GET", path).status_code == 401, path
     assert site.cloud.api(f"/evidence/readings/{node}/1").status_code == 404
     assert site.cloud.api(f"/evidence/readings/{node}/0").status_code == 400
-    assert site.cloud.api(f"/evidence/readings/{node}?first=2&last=1").status_code == 404
+    assert site.cloud.api(f"/evidence/readings/{node}?first=2&last=1").status_code == 400
     assert site.cloud.api(f"/evidence/readings/{node}?first=x").status_code == 400
 
 
@@ -234,9 +235,24 @@ def test_unwitnessed_is_not_shown_and_comes_when_the_witness_is_back(site: Site,
     assert SyncAnswer.decode(cloud.sync(gateway).content).witnessed_size == 1
 
 
-def test_two_services_on_one_database(site: Site, tmp_path: Path) -> None:
-    """Both sequence, both publish, and witnesses that see both find one history."""
+def test_a_second_service_on_one_database_is_refused(site: Site, tmp_path: Path) -> None:
+    second = CloudProcess(tmp_path / "ledger", site.world, [])
+    done = site.cloud.run("cloud", "serve", "--config", second.config)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ledger.db is served by another process" in done.stderr
+    assert site.cloud.stop() == 0
+    second.start()
+    assert second.stop() == 0
+
+
+def test_two_services_that_nothing_kept_apart(site: Site, tmp_path: Path) -> None:
+    """As on two machines: both sequence, both publish, and witnesses that see both find one history."""
     second = CloudProcess(tmp_path / "ledger", site.world, [witness.url for witness in site.witnesses])
+    program = (
+        "import contextlib, sys; from pathlib import Path; from tallystick_web import config, serve\n"
+        "serve._alone = lambda _: contextlib.nullcontext(); serve.serve(config.load(Path(sys.argv[1])))"
+    )
+    second.command = [sys.executable, "-c", program, str(second.config)]
     second.start()
     first, other = TestGateway(site.world), TestGateway(site.world, "gateway-2")
     for _ in range(10):
@@ -278,7 +294,7 @@ def test_service_refuses_to_start_with_a_foreign_key_or_trust(site: Site, tmp_pa
         ('key = "ledger.key"', 'key = "decision.key"', "role"),
         ('trust = "trust.toml"', 'trust = "nowhere.toml"', "trust init"),
         (f'origin = "{site.world.origin}"', 'origin = "other.example/log"', "is about"),
-        ("port =", "prot =", "no known key"),
+        ("port =", "prot =", "unknown key 'prot'"),
         ('token = "api.token"', 'token = "trust.toml"', "api_token"),
     ):
         cloud.config.write_text(good.replace(old, new), "utf-8")

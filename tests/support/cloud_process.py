@@ -18,7 +18,7 @@ from tallystick_provisioning import secret_file
 from tallystick_tools.witness import save_state
 
 DEADLINE_S = 60.0  # two cores, shared by every test that runs at the same time, perhaps under strace
-API_TOKEN = "an API token"
+API_TOKEN = "an-API-token-of-the-tests-0123456789"
 
 
 def free_port() -> int:

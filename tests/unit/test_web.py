@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tallystick_proof import note
-from tallystick_web import commands, config, show
+from tallystick_web import commands, config, service, show
 from tallystick_web.client import Client
 from tallystick_web.errors import ConfigError, ServiceError
 
@@ -49,23 +49,50 @@ def test_init_overwrites_nothing(folder: Path) -> None:
 
 
 def test_init_refuses_a_name_that_is_none(tmp_path: Path) -> None:
-    for origin in ("https://ledger.example", "two words", "x/gateway/y"):
-        assert commands.init(tmp_path / "new", origin=origin) == 1
+    for origin in ("https://ledger.example", "two words", "x/gateway/y", ""):
+        assert commands.init(tmp_path / "new", origin=origin) == 2
     assert not (tmp_path / "new").exists(), "nothing half done"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"port": 70_000}, "port must be an integer from 0 to 65535"),
+        ({"publish_ms": 0}, "publish_ms must be"),
+        ({"host": ""}, "host must be text"),
+        ({"witness": ["nonsense"]}, "witnesses: 'nonsense' is no http or https address"),
+        ({"webhook_url": "ftp://bank.example"}, "finance.webhook_url: 'ftp://bank.example' is no"),
+    ],
+)
+def test_init_makes_nothing_of_wrong_options(
+    tmp_path: Path, options: dict[str, Any], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commands.init(tmp_path / "new", origin="ledger.example/log", **options) == 2
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_init_writes_any_name_and_any_hook(tmp_path: Path) -> None:
+    hook = "https://bank.example/hook/?token=a&b"
+    assert commands.init(tmp_path / "new", origin='l"e.example/lög', webhook_url=hook) == 0
+    found = config.load(tmp_path / "new" / "cloud.toml")
+    assert found.origin == 'l"e.example/lög'
+    assert found.finance is not None
+    assert found.finance.webhook_url == hook
 
 
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("port = 8123", "prot = 8123", "prot is no known key"),
-        ("port = 8123", "", "port is missing"),
+        ("port = 8123", "prot = 8123", "unknown key 'prot'; known are origin, key"),
+        ("port = 8123", "", "the key 'port' is missing"),
         ("port = 8123", "port = 70000", "port must be an integer"),
         ("port = 8123", "port = true", "port must be an integer"),
         ("sequence_ms = 100", "sequence_ms = 1", "sequence_ms must be"),
         ('origin = "ledger.example/log"', "origin = 5", "origin must be text"),
-        ('["http://127.0.0.1:8089"]', '["127.0.0.1:8089"]', "starts with http"),
-        ("[finance]", "[finanze]", "finanze is no known key"),
-        ('decision_key = "decision.key"', "", "decision_key is missing"),
+        ('["http://127.0.0.1:8089"]', '["127.0.0.1:8089"]', "witnesses: '127.0.0.1:8089' is no http"),
+        ("[finance]", "[finanze]", "unknown key 'finanze'"),
+        ('decision_key = "decision.key"', "", "the key 'finance.decision_key' is missing"),
         ('webhook_secret = "webhook.secret"', "", "belong together"),
         ("[finance]", "[finance", "cloud.toml"),
     ],
@@ -93,8 +120,84 @@ def test_client_tells_the_reason(folder: Path) -> None:
     with pytest.raises(ServiceError, match="404: no such thing"):
         answering(token, httpx.Response(404, json={"detail": "no such thing"})).json("/x")
     with pytest.raises(ServiceError, match=r"502: <b>\? \?") as error:
-        answering(token, httpx.Response(502, text="<b>? ?" + "x" * 9000)).content("/x")
+        answering(token, httpx.Response(502, text="<b>? ?" + "x" * 9000)).bundle("/x")
     assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "complaint"),
+    [
+        (httpx.Response(200, text="<html>"), 2, "the answer is not that of a ledger"),
+        (httpx.Response(200, json=[1]), 2, "the answer is not that of a ledger"),
+        (httpx.Response(200, json={"origin": "x"}), 2, "the answer is not that of a ledger"),
+        (httpx.Response(401, json={"detail": "this needs the API token"}), 1, "says 401: this needs the API token"),
+        (httpx.Response(503, text="later"), 2, "says 503: later"),
+    ],
+)
+def test_status_of_what_is_no_ledger(
+    folder: Path,
+    answer: httpx.Response,
+    code: int,
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "Client", lambda url, token_file: answering(token_file, answer))
+    capsys.readouterr()
+    assert commands.status(token_file=folder / "api.token", url="http://x") == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n"), complaint in err) == ("", 1, True), err
+
+
+def test_evidence_is_a_bundle_or_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token, out = folder / "api.token", folder / "reading.zip"
+    name = "ab" * 32
+    files: dict[str, Any] = {"token_file": token, "out": out}
+    codes = [
+        commands.evidence_reading("XY", 1, **files),
+        commands.evidence_reading("../status", 1, **files),
+        commands.evidence_reading(name, 0, **files),
+        commands.evidence_window(name, 5, 3, **files),
+        commands.evidence_decision(name[1:], **files),
+        commands.evidence_reading(name, 1, **files, url="x"),
+    ]
+    assert codes == [2] * 6
+    told = capsys.readouterr().err.splitlines()
+    complaints = ("'XY' is no name", "'../status' is no", "0 is no seq", "not from 5 to 3", "is no name", "'x' is no")
+    assert all(complaint in line for complaint, line in zip(complaints, told, strict=True)), told
+    html = httpx.Response(200, text="<html>")
+    monkeypatch.setattr(commands, "Client", lambda url, token_file: answering(token_file, html))
+    assert commands.evidence_reading(name, 1, token_file=token, out=out) == 2
+    assert "the answer is no bundle" in capsys.readouterr().err
+    assert not out.exists()
+    good = httpx.Response(200, content=b"PK", headers={"content-type": "application/zip"})
+    monkeypatch.setattr(commands, "Client", lambda url, token_file: answering(token_file, good))
+    assert commands.evidence_reading(name, 1, token_file=token, out=out) == 0
+    assert out.read_bytes() == b"PK"
+
+
+def test_a_database_that_is_not_there_is_not_made(
+    folder: Path, world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = folder / "cloud.toml"
+    text = toml.read_text("utf-8").replace("ledger.example/log", world.origin).replace("../site/", "")
+    toml.write_text(text, "utf-8")
+    (folder / "trust.toml").write_text(world.trust.format(), "utf-8")
+    before = sorted(folder.iterdir())
+    assert commands.fsck(config=toml) == 2
+    assert commands.export_readings(config=toml, out=folder / "out") == 2
+    assert "ledger.db does not exist; has this ledger run?" in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("token", ["", "\n", "short\n", "two words " * 10])
+def test_a_token_that_is_none_opens_nothing(folder: Path, token: str) -> None:
+    settings = config.load(folder / "cloud.toml")
+    settings.api_token.write_text(token)
+    with pytest.raises(ConfigError, match=r"api_token: .*no token"):
+        service._token(settings)
 
 
 def test_status_escapes_what_comes_from_outside() -> None:

@@ -15,6 +15,7 @@ from tallystick_proof import checkpoint, keys, merkle, note
 from tallystick_proof.checkpoint import Checkpoint
 from tallystick_proof.keys import Signer
 from tallystick_proof.note import VerifierKey
+from tallystick_provisioning import lock_file
 from tallystick_tools import witness_commands
 from tallystick_tools.errors import WitnessError
 from tallystick_tools.witness import MAX_REQUEST_BYTES, TREE_SIZE, Answer, Witness, load_state, save_state
@@ -341,7 +342,7 @@ class TestCommands:
             assert witness_commands.serve(config=path) == 2
         assert f"host, port: 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
 
-    def test_two_on_one_state(self, folder: Path) -> None:
-        settings = witness_commands.load(folder / "witness.toml")
-        with witness_commands._alone(settings.state):
+    def test_two_on_one_state(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with lock_file.held(folder / "state.json.lock", "taken"):
             assert witness_commands.serve(config=folder / "witness.toml") == 2
+        assert "another witness runs with" in capsys.readouterr().err

@@ -1,14 +1,12 @@
 """`tallystick node simulate`: a sensor node without hardware."""
 
-import fcntl
-import os
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from tallystick_provisioning import lock_file
+from tallystick_provisioning.errors import FileError
 from tallystick_tools.errors import NodeError
 from tallystick_tools.unix_node import MAX_SEED, UnixNode
 
@@ -52,8 +50,11 @@ def simulate(
         "TALLYSTICK_DOOR": "1" if door else "",
         "TALLYSTICK_ACKS_DIR": str(directory / "acks"),
     }
+    taken = f"{directory}: a node runs in this folder already"
     try:
-        with _alone(directory) as lock, UnixNode(directory, settings, held=[lock]) as node:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Two nodes on one flash would use each other's numbers. The node holds the lock too: it may outlive us.
+        with lock_file.held(directory / "lock", taken) as lock, UnixNode(directory, settings, held=[lock]) as node:
             node.start()
             link(directory / "port", node.port)
             try:
@@ -61,7 +62,7 @@ def simulate(
                 return _watch(node)
             finally:
                 (directory / "port").unlink(missing_ok=True)
-    except NodeError as error:
+    except (NodeError, FileError) as error:
         print(f"could not run: {error}", file=sys.stderr)
         return 2
 
@@ -78,21 +79,6 @@ def _complaint(directory: Path, seed: int, interval_ms: int, excursion: str) -> 
     if excursion and not _EXCURSION.fullmatch(excursion):
         return f"--excursion must be START_S,DURATION_S like 30,60, not {excursion!r}"
     return None
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[int]:
-    """The lock of the folder: two nodes on one flash would use each other's numbers. The node holds it too."""
-    directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NodeError(f"{directory}: a node runs in this folder already") from None
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def link(path: Path, port: str) -> None:

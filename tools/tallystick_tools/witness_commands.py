@@ -1,14 +1,10 @@
 """`tallystick witness init` and `tallystick witness serve`."""
 
-import fcntl
-import os
 import signal
 import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +14,7 @@ from cyclopts import Parameter
 from tallystick_proof import keys, note
 from tallystick_proof.errors import NoteError
 from tallystick_proof.note import VerifierKey
-from tallystick_provisioning import key_file, text_file, whole_file
+from tallystick_provisioning import key_file, lock_file, text_file, whole_file
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.toml_text import quoted
 from tallystick_provisioning.trust_setup import new_files, read_vkey
@@ -99,7 +95,9 @@ def serve(*, config: Path) -> int:
     """
     settings = load(config)
     signer = key_file.load(settings.key, keys.WITNESS)
-    with _alone(settings.state):
+    lock = settings.state.with_name(settings.state.name + ".lock")
+    # Two processes on one state could each cosign what the other does not know.
+    with lock_file.held(lock, f"another witness runs with {settings.state}"):
         witness = Witness(signer, settings.name, settings.logs, settings.state, lambda: int(time.time()))
         try:
             server = WitnessServer((settings.host, settings.port), witness)
@@ -181,20 +179,3 @@ def _toml(name: str, host: str, port: int, logs: list[str]) -> str:
         f'name = {quoted(name)}\nkey = "witness.key"\nstate = "state.json"\nhost = {quoted(host)}\nport = {port}\n'
         f"logs = [\n{listed}]\n"
     )
-
-
-@contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Two processes on one state could each cosign what the other does not know."""
-    try:
-        descriptor = os.open(state.with_name(state.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise WitnessError(f"state: {state}: {error.strerror}") from None
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WitnessError(f"another witness runs with {state}") from None
-        yield
-    finally:
-        os.close(descriptor)
