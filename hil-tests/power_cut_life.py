@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES, BLOCKS = 512, 128
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
 TURNS = 24
-SILENT = range(8, 15)  # readings after which the gateway says nothing: RAM fills, segments are written
+SILENT = range(8, 15)  # readings after which the gateway says nothing: segments fill and are closed
 # Small, so that a short life crosses every kind of write several times.
 store.SEGMENT_READINGS = 3
 reserve.SEQUENCE_BLOCK = 4
@@ -141,11 +141,17 @@ def make_mistake(order: str) -> None:
         node.Node._reserve = lambda self, chain: None  # type: ignore[method-assign]
         reserve.Reserve.next = lambda self: self._next  # type: ignore[method-assign]
         node.Node.send_pending = send_then_reserve  # type: ignore[method-assign]
-    elif order == "remember-unstored":
-        # Claims in the reservation what is only in RAM.
-        node.Node._reserve = (  # type: ignore[method-assign]
-            lambda self, chain: chain.reserve.extend() if chain.reserve.exhausted else None
-        )
+    elif order == "store-late":
+
+        def keep_in_ram(self: store.Store, seq: int, data: bytes) -> None:
+            self._ram.append((seq, data))
+            self._saved = False
+
+        def room_in_ram(self: store.Store) -> bool:
+            return len(self._ram) < store.SEGMENT_READINGS or real_has_room(self)
+
+        store.Store.keep = keep_in_ram  # type: ignore[method-assign]
+        store.Store.has_room = room_in_ram  # type: ignore[method-assign]
     elif order == "answer-early":
 
         def link_then_keep(self: node.Node, data: bytes, now_ms: int) -> bytes:
@@ -158,6 +164,7 @@ def make_mistake(order: str) -> None:
 
 
 real_sign = Chain.sign
+real_has_room = store.Store.has_room
 real_send_pending = node.Node.send_pending
 real_link = inbox._link
 

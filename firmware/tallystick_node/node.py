@@ -102,10 +102,8 @@ class Node:
         self.board.acked(self.kid, seq, identity)
 
     def _reserve(self, chain: Chain) -> None:
-        """Make sure that the next number is reserved on flash."""
+        """Make sure that the next number is reserved on flash. (has_room put there what the reservation remembers.)"""
         if chain.reserve.exhausted:
-            # The reservation says "remembered up to here": first make it true.
-            self.store.flush()
             chain.reserve.extend()
 
     def _start_chain(self, config: "Config") -> None:

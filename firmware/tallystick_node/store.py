@@ -1,7 +1,8 @@
-"""Store and forward: every signed reading until it is acked.
+"""Store and forward: every signed reading, on flash before it is sent and until it is acked.
 
-The newest ones wait in RAM; when there are 20 they go to flash as one segment file, written whole (flash wears by the
-erase, not by the byte). A reading that is acked in time never touches the flash.
+The newest ones are the open segment: in RAM, and in one file that is written whole with every new reading (flash wears
+by the erase, not by the byte). At 20 it is closed. The newest file stays even when all of it is acked, until there is a
+newer one: so the next boot knows the last reading of this one, and its first reading can name it.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from tallystick_wire.message import Ack
 
-SEGMENT_READINGS = 20  # what a power cut may cost of what was never acked, and what one flash block holds
+SEGMENT_READINGS = 20  # 4 KB: what one flash block holds, and how much each new reading may write again
 FOLDER = "s"
 _SUFFIX = ".seg"
 
@@ -42,7 +43,9 @@ class Store:
     def __init__(self, files: Files, segment_limit: int) -> None:
         self._files = files
         self._segment_limit = segment_limit
-        self._ram: "list[tuple[int, bytes]]" = []
+        self._ram: "list[tuple[int, bytes]]" = []  # what is not acked of the open segment
+        self._open = ""  # its file, "" before its first reading; an acked segment's while there is nothing newer
+        self._saved = True  # whether all of _ram is in it
         self._segments: "list[Segment]" = []
         self._loaded_name = ""
         self._loaded: "dict[int, bytes]" = {}
@@ -59,29 +62,37 @@ class Store:
             self.broken.pop()
 
     def keep(self, seq: int, data: bytes) -> None:
-        """Take a reading; call has_room before signing it."""
+        """Take a reading; call has_room before signing it. When the flash refuses it now, has_room tries again."""
         self._ram.append((seq, data))
+        self._saved = False
+        try:
+            self.flush()
+        except StorageError:
+            pass
 
     def has_room(self) -> bool:
-        """True when one more reading can be kept. Writes a segment when RAM is full."""
+        """True when one more reading can be kept, and every one before it is on flash."""
+        try:
+            self.flush()
+        except StorageError:
+            return False
         if len(self._ram) >= SEGMENT_READINGS:
-            try:
-                self.flush()
-            except StorageError:
-                return False
-        return True
+            self._segments.append(Segment(self._open, [seq for seq, _ in self._ram]))
+            self._ram = []
+            self._open = ""
+        return bool(self._ram) or len(self._segments) < self._segment_limit
 
     def flush(self) -> None:
-        """Everything to flash; StorageError, and all of it still in RAM, when that is refused."""
-        if not self._ram:
+        """Everything to flash; StorageError when that is refused."""
+        if self._saved or not self._ram:
             return
-        if len(self._segments) >= self._segment_limit:
-            raise StorageError("%d segments wait to be acked already" % self._segment_limit)
         name = "%s/%010d%s" % (FOLDER, self._ram[0][0], _SUFFIX)
         self._files.write(name, cbor.encode([[seq, data] for seq, data in self._ram]))
-        # A crash here: the readings are on flash and will be sent.
-        self._segments.append(Segment(name, [seq for seq, _ in self._ram]))
-        self._ram = []
+        # A crash here: the readings are on flash and will be sent, some of an older file perhaps once more.
+        if self._open and self._open != name:
+            self._files.remove(self._open)
+        self._open = name
+        self._saved = True
 
     def pending(self, limit: int) -> "list[int]":
         """The oldest numbers that are not acked, at most `limit`."""
@@ -127,8 +138,12 @@ class Store:
             # A crash here: the reading is sent again and acked again.
             segment.pending.remove(seq)
         if not segment.pending:
+            newest = not self._open and segment is self._segments[-1]
             self._segments.remove(segment)
-            self._files.remove(segment.name)
+            if newest:
+                self._open = segment.name  # flush removes it when there is a newer one
+            else:
+                self._files.remove(segment.name)
         return len(covered)
 
     def _recover(self, name: str) -> None:

@@ -99,9 +99,9 @@ def be_born(rig: Rig) -> list[bytes]:
 
 
 def fill_and_drain(rig: Rig) -> list[bytes]:
-    """The gateway only listens until there are two more segments, then acks until all is delivered and more."""
+    """The gateway only listens until two more segments are closed, then acks until all is delivered and more."""
     known, told = set(rig.segments()), rig.public_key()
-    rig.until(lambda: len(set(rig.segments()) - known) >= 2, store=False)
+    rig.until(lambda: len(set(rig.segments()) - known) >= 3, store=False)
     before = len(rig.peer.stored)
     rig.until(lambda: len(rig.segments()) <= 1 and len(rig.peer.stored) >= before + NEW_READINGS, store=True)
     return [] if told is None else [told]
@@ -188,7 +188,7 @@ def full_store(tmp_path: Path) -> Path:
     try:
         rig.start()
         rig.ask(LINK, "linked")
-        rig.until(lambda: len(rig.segments()) >= 2, store=False)
+        rig.until(lambda: len(rig.segments()) >= 3, store=False)
         rig.node.kill()
     finally:
         rig.close()

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 from crash_support import one_of_each
 
-from tallystick_node.store import SEGMENT_READINGS
 from tallystick_proof.chain import unknown_between
 from tallystick_tools.rig import Cable
 from tallystick_wire import message, reading
@@ -56,12 +55,12 @@ class Peer(Cable):
         self.send(message.build_ack(self._link_key, one.kid, boot, *seen.ack()))
 
     def check(self, genesis: bytes) -> None:
-        """No number was used twice, nothing is missing but what the node said it may have lost, and that is little."""
+        """No number was used twice, each reading names the one before it, and nothing that was heard is lost."""
         one_of_each(((one.kid, one.chain.seq), one.identity) for one in self.heard)
         chain = [self.stored[seq] for seq in sorted(self.stored)]
         assert chain[0].chain.previous == genesis
         for earlier, later in pairwise(chain):
             assert unknown_between(earlier, later) is not None, f"{later.chain.seq} does not follow {earlier.chain.seq}"
-        for boot in {one.chain.boot for one in self.heard}:
-            lost = {one.chain.seq for one in self.heard if one.chain.boot == boot} - set(self.stored)
-            assert len(lost) <= SEGMENT_READINGS, f"boot {boot} lost {sorted(lost)}"
+            assert later.chain.previous == earlier.link, f"{later.chain.seq} does not name {earlier.chain.seq}"
+        lost = {one.chain.seq for one in self.heard} - set(self.stored)
+        assert not lost, f"lost {sorted(lost)}"

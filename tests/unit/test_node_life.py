@@ -145,21 +145,35 @@ def test_every_reading_is_signed_and_names_the_one_before_it(site: Site) -> None
         assert keys.verify_signature(site.public_key, one.sign1.to_be_signed, one.sign1.signature)
 
 
+def test_the_chain_goes_on_over_boots(site: Site) -> None:
+    """`previous` is the reading with the next lower number that the node made, acked or not."""
+    site.live(5, LINK)
+    for boot in range(2, 30):
+        site.acking = boot % 3 > 0
+        site.live(boot)
+    chain = [one for _, one in sorted(site.readings.items())]
+    assert chain[0].chain.previous == reading.genesis(ORIGIN, site.public_key)
+    for earlier, later in pairwise(chain):
+        assert later.chain.previous == earlier.link
+        if later.boot_record is not None:
+            assert later.boot_record.last_persisted == earlier.chain.seq
+    assert [one.chain.boot for one in chain if one.boot_record] == sorted({one.chain.boot for one in chain})
+
+
 def test_boot_records(site: Site) -> None:
-    """Boot 2 has a segment behind it; boot 3 only numbers that boot 2 reserved and never kept a reading of."""
     first = site.live(3, LINK)[0]
     assert (boot_record(first).last_persisted, boot_record(first).reserved_bound) == (0, 0)
     site.acking = False
     site.live(SEGMENT_READINGS + 3)
     site.acking = True
     second = next(one for one in site.live(9) if one.boot_record and one.chain.boot == 3)
-    kept = SEQUENCE_BLOCK + SEGMENT_READINGS
+    kept = SEQUENCE_BLOCK + SEGMENT_READINGS + 3
     assert boot_record(second).last_persisted == kept
     assert boot_record(second).reserved_bound == 2 * SEQUENCE_BLOCK
     assert (second.chain.seq, second.chain.uptime_ms) == (2 * SEQUENCE_BLOCK + 1, 0)
     assert second.chain.previous == site.readings[kept].link
     third = site.live(3)[0]
-    assert boot_record(third).last_persisted == kept, "boot 3 kept nothing, and says so"
+    assert boot_record(third).last_persisted == third.chain.seq - SEQUENCE_BLOCK + 8, "nine of boot 3"
     assert third.chain.seq == 3 * SEQUENCE_BLOCK + 1
     assert boot_record(first).config_hash == boot_record(third).config_hash
 
@@ -207,8 +221,8 @@ def test_what_was_kept_is_sent_after_a_boot(site: Site) -> None:
     site.acking = True
     found = site.live(9)
     kept = [one.chain.seq for one in found if one.chain.boot == 1]
-    assert kept == list(range(1, 2 * SEGMENT_READINGS + 1))
-    assert boot_record(next(one for one in found if one.chain.boot == 2)).last_persisted == 2 * SEGMENT_READINGS
+    assert kept == list(range(1, 2 * SEGMENT_READINGS + 6))
+    assert boot_record(next(one for one in found if one.chain.boot == 2)).last_persisted == 2 * SEGMENT_READINGS + 5
 
 
 FORGERIES: dict[str, tuple[Callable[[Site], bytes], str]] = {
@@ -231,7 +245,6 @@ def test_what_is_not_right_changes_nothing(site: Site, name: str) -> None:
     forge, count = FORGERIES[name]
     site.acking = False
     site.live(SEGMENT_READINGS, LINK)
-    site.counts()  # in RAM until here; now only flash counts
     payload = forge(site)
     before = flash(site)
     assert site.counts(payload) == {count: 1}
@@ -247,7 +260,7 @@ def flash(site: Site) -> dict[str, bytes]:
 def test_an_ack_for_readings_before_the_first_of_a_boot(site: Site) -> None:
     """The boot before may have signed all that it reserved, so such an ack is no forgery."""
     site.live(3, LINK)
-    assert site.counts(site.ack(SEQUENCE_BLOCK)) == {}
+    assert site.counts(site.ack(SEQUENCE_BLOCK)) == {"acked": 1}
 
 
 def test_an_unenrolled_node_takes_no_acks(site: Site) -> None:
@@ -299,13 +312,23 @@ def test_flash_that_refuses_stops_readings_and_not_the_node(site: Site) -> None:
 
 def test_a_block_is_reserved_only_after_ram_is_on_flash(site: Site) -> None:
     """Else the reservation would call persisted what a power cut takes away."""
-    site.acking = False
-    site.live(SEQUENCE_BLOCK - 3, LINK)
-    site.live(SEQUENCE_BLOCK + 1)
-    persisted = app.wake(site).chain
-    assert persisted is not None
-    assert persisted.reserve.last == 2 * SEQUENCE_BLOCK
-    assert 2 * SEQUENCE_BLOCK in app.wake(site).store.pending(1000)
+    site.live(1, LINK)
+    site.power_cycle()
+    node = app.wake(site)
+    node.take_reading(0)
+    assert node.chain is not None
+    reserve = node.chain.reserve
+    while reserve.highest < reserve.bound - 1:
+        node.take_reading(1)
+    last = reserve.bound
+    site.memory.full = True
+    node.take_reading(2)  # the last number of the block: signed, and only in RAM
+    node.take_reading(3)
+    assert (reserve.exhausted, node.counts["no_room"]) == (True, 1)
+    site.memory.full = False
+    node.take_reading(4)
+    assert reserve.highest == last + 1
+    assert app.wake(site).store.pending(1000)[-2:] == [last, last + 1]
 
 
 def test_lost_state_retires_the_key(site: Site) -> None:
@@ -341,7 +364,7 @@ def test_a_damaged_segment_is_declared_lost(site: Site, damaged: int) -> None:
     assert boot_record(first).last_persisted == kept
     genesis = reading.genesis(ORIGIN, site.public_key)
     assert first.chain.previous == (site.readings[kept].link if kept else genesis)
-    assert first.pack.get("bf") == 3 - damaged
+    assert first.pack.get("bf") == 4 - damaged
 
 
 def test_a_segment_that_rots_in_use_starts_the_node_again(site: Site) -> None:
@@ -355,7 +378,7 @@ def test_a_segment_that_rots_in_use_starts_the_node_again(site: Site) -> None:
     assert [type(error) for error in site.restarts] == [DamagedFile]
     first = next(one for one in site.readings.values() if one.chain.boot == 3)
     assert boot_record(first).last_persisted == SEGMENT_READINGS, "the segment before the damage is whole"
-    assert first.pack.get("bf") == 2
+    assert first.pack.get("bf") == 4, "the damaged one, two behind it, and that of boot 2"
     assert first.chain.seq == 2 * SEQUENCE_BLOCK + 1
 
 

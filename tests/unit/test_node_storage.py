@@ -1,7 +1,9 @@
 """Files, twins, reservations and the store: what is on flash, and what a damaged file costs."""
 
+import hashlib
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -279,12 +281,36 @@ def ack(high: int, *gaps: tuple[int, int]) -> Ack:
     return Ack(bytes(8), 1, high, list(gaps))
 
 
-def test_an_acked_reading_never_touches_flash(storage: MemoryStorage, files: Files) -> None:
+def newest(files: Files) -> int | None:
+    """The last reading that a boot from what is on flash now would know."""
+    found = Store(files, 10).newest
+    return None if found is None else found[0]
+
+
+@pytest.mark.parametrize("late", [0, 1, 7, SEGMENT_READINGS, 2 * SEGMENT_READINGS + 1])
+def test_the_newest_reading_is_on_flash_whatever_is_acked(storage: MemoryStorage, files: Files, late: int) -> None:
+    """Before it is sent, and until a newer one is: the next boot record names it."""
     store = Store(files, 10)
     for seq in range(1, 10 * SEGMENT_READINGS):
         fill(store, seq, 1)
-        assert store.acked(ack(seq), nothing) == 1
-    assert storage.files == {}
+        assert newest(files) == seq
+        store.acked(ack(max(0, seq - late)), nothing)
+        assert newest(files) == seq
+        assert len(storage.files) <= 2 + late // SEGMENT_READINGS
+    store.acked(ack(seq), nothing)
+    assert (newest(files), len(storage.files), store.pending(1000)) == (seq, 1, [])
+
+
+def test_an_acked_reading_is_known_to_a_boot_that_makes_none(files: Files) -> None:
+    """The boot sends it once more, and once it is acked it is still the newest."""
+    fill(Store(files, 10), 1, SEGMENT_READINGS + 5)
+    for _ in range(3):
+        store = Store(files, 10)
+        store.acked(ack(SEGMENT_READINGS + 5), nothing)
+        assert store.pending(1000) == []
+    assert newest(files) == SEGMENT_READINGS + 5
+    fill(store, 300, 1)
+    assert files.names() == ["s/0000000300.seg"]
 
 
 def test_ram_holds_no_more_than_a_segment(storage: MemoryStorage, files: Files) -> None:
@@ -299,12 +325,28 @@ def test_ram_holds_no_more_than_a_segment(storage: MemoryStorage, files: Files) 
     assert store.get(45) == b"reading 45"
 
 
-def test_segments_survive_a_boot_and_ram_does_not(files: Files) -> None:
+def test_every_reading_survives_a_boot(files: Files) -> None:
     fill(Store(files, 10), 1, SEGMENT_READINGS + 5)
     store = Store(files, 10)
-    assert store.pending(1000) == list(range(1, SEGMENT_READINGS + 1))
-    assert store.newest is not None
-    assert store.newest[0] == SEGMENT_READINGS
+    assert store.pending(1000) == list(range(1, SEGMENT_READINGS + 6))
+    assert store.newest == (SEGMENT_READINGS + 5, hashlib.sha256(b"reading 25").digest()[:16])
+
+
+def test_a_crash_before_the_older_file_is_removed(
+    storage: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(files, 10)
+    fill(store, 1, 3)
+    store.acked(ack(2), nothing)
+    monkeypatch.setattr(files, "remove", Mock(side_effect=StorageError("power")))
+    assert store.has_room()
+    store.keep(4, b"reading 4")
+    assert sorted(storage.files) == ["s/0000000001.seg", "s/0000000003.seg"]
+    assert not store.has_room(), "tried again, and refused again"
+    monkeypatch.undo()
+    assert store.has_room()
+    assert sorted(storage.files) == ["s/0000000003.seg"]
+    assert Store(files, 10).pending(1000) == [3, 4]
 
 
 def test_acks_with_gaps(storage: MemoryStorage, files: Files) -> None:
@@ -314,11 +356,11 @@ def test_acks_with_gaps(storage: MemoryStorage, files: Files) -> None:
     store.acked(ack(43, (3, 4), (22, 22), (42, 42)), lambda seq, identity: noted.append(seq))
     assert store.pending(1000) == [3, 4, 22, 42, 44, 45]
     assert noted == sorted(set(range(1, 44)) - {3, 4, 22, 42})
-    assert len(storage.files) == 2
+    assert len(storage.files) == 3
     store.acked(ack(43, (22, 22)), nothing)
-    assert sorted(storage.files) == ["s/0000000021.seg"]
+    assert sorted(storage.files) == ["s/0000000021.seg", "s/0000000041.seg"]
     store.acked(ack(45), nothing)
-    assert (store.pending(1000), storage.files) == ([], {})
+    assert (store.pending(1000), sorted(storage.files)) == ([], ["s/0000000041.seg"])
 
 
 def test_an_older_ack_takes_nothing_back(files: Files) -> None:
@@ -344,20 +386,32 @@ def test_a_reading_is_noted_before_it_is_forgotten(files: Files) -> None:
 
 def test_a_full_flash_stops_taking_and_loses_nothing(storage: MemoryStorage, files: Files) -> None:
     store = Store(files, 10)
+    fill(store, 1, 5)
     storage.full = True
-    fill(store, 1, SEGMENT_READINGS)
+    fill(store, 6, 1)
     assert not store.has_room()
-    assert store.pending(1000) == list(range(1, SEGMENT_READINGS + 1))
+    assert (store.pending(1000), store.get(6)) == ([1, 2, 3, 4, 5, 6], b"reading 6")
+    assert newest(files) == 5
     storage.full = False
     assert store.has_room()
+    assert newest(files) == 6
 
 
 def test_the_number_of_segments_is_bounded(files: Files) -> None:
     store = Store(files, 2)
-    fill(store, 1, 3 * SEGMENT_READINGS)
+    fill(store, 1, 2 * SEGMENT_READINGS)
     assert not store.has_room()
     store.acked(ack(SEGMENT_READINGS), nothing)
     assert store.has_room()
+
+
+def test_boots_without_acks_do_not_fill_the_flash(files: Files) -> None:
+    """Each makes a reading and loses power; none begins a segment beyond the bound."""
+    for seq in range(1, 6):
+        store = Store(files, 3)
+        if store.has_room():
+            store.keep(seq, b"reading %d" % seq)
+    assert (newest(files), len(files.names())) == (3, 3)
 
 
 def test_a_damaged_segment_takes_those_behind_it_along(storage: MemoryStorage, files: Files) -> None:
