@@ -85,7 +85,7 @@ def tallystick(*words: str, **options: object) -> "subprocess.CompletedProcess[s
     [
         (["verify"], "tallystick verify: BUNDLE needs a value (see tallystick verify --help)"),
         (["verify", "a", "--trust"], "tallystick verify: --trust needs a value (see tallystick verify --help)"),
-        (["verify", "a", "b", "--trust", "t"], "tallystick verify: too many arguments: b (see tallystick verify --help)"),
+        (["verify", "a", "b", "--trust", "t"], "tallystick verify: too many arguments: b (see tallystick"),
         (["verify", "--no-json"], "tallystick verify: Unknown option: --no-json. Did you mean --json?"),
         (["bench", "chain", "--readings", "x"], 'Invalid value for --readings: unable to convert "x" into int'),
         (["trust", "enrol", "node", "k"], 'Invalid value "node" for ROLE'),

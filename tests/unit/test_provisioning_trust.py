@@ -241,7 +241,7 @@ def test_enrol_command(tmp_path: Path, world: Any, capsys: pytest.CaptureFixture
     for dry_run in (False, True):
         there = trust_commands.enrol("organisation", key, authority=authority, dry_run=dry_run, **common)
         assert there == 2, "there is no key yet"
-    nowhere = {"trust": trust, "ledger": "nonsense"}
+    nowhere: dict[str, Any] = {"trust": trust, "ledger": "nonsense"}
     assert trust_commands.enrol("organisation", key, authority=authority, create=True, **nowhere) == 2
     assert "'nonsense' is no http or https address" in capsys.readouterr().err
     assert not key.exists(), "nothing is made before everything is checked"

@@ -28,7 +28,7 @@ ADD, SUBTRACT = 254, 255
 
 # Twisted Edwards curve, a = -1, extended coordinates (RFC 8032 section 5.1.4). A doubling takes -X in the place of X:
 # the second addition leaves it so, and no T, which a doubling does not read. A table entry is S = (y + x) / 2,
-# D = (y - x) / 2, P = d * x * y: with the halves Z needs no doubling, and sums are small enough to multiply as they are.
+# D = (y - x) / 2, P = d * x * y: with the halves Z is not doubled, and sums are small enough to multiply as they are.
 DOUBLE = """
 T = X + X
 T = T * Y
