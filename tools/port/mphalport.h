@@ -1,0 +1,1 @@
+// py/mphal.h asks for this file; nothing in it is needed.
