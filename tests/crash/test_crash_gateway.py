@@ -176,7 +176,9 @@ def test_killed_inside_commits_of_readings(site: Site, calls: list[strace.Call])
     # Only the writer's thread comes so far: the other one commits what the ledger said.
     reached_by_others = max((count for _, count in others), default=0)
     inside = [one for one in strace.points(calls, site.label) if (one.name, one.label) == COMMIT]
-    found = [one for one in inside if reached_by_others < one.n <= most * 3 // 4]
+    soon_enough = [one for one in inside if one.n <= most * 3 // 4]
+    # On a machine on which both threads commit equally often, either may be the one that dies.
+    found = [one for one in soon_enough if reached_by_others < one.n] or soon_enough
     assert kill_at(site, strace.sample(found, COMMIT_KILLS, random.Random(SEED))) >= COMMIT_KILLS // 2
 
 

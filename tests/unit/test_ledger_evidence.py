@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ledger_support import LiveLedger, TestGateway
 
-from tallystick_ledger.errors import Conflict, NotFound
+from tallystick_ledger.errors import Conflict, Malformed, NotFound
 from tallystick_ledger.evidence import reading_bundle, window_bundle
 from tallystick_ledger.gateway_tree import range_proof
 from tallystick_ledger.publications import latest
@@ -96,7 +96,7 @@ def test_what_is_not_there(live: LiveLedger) -> None:
             reading_bundle(live.ledger, thumbprint, seq)
     with pytest.raises(NotFound):
         window_bundle(live.ledger, node(live), 5, COUNT + 1)
-    with pytest.raises(NotFound):
+    with pytest.raises(Malformed, match="not from 5 to 4"):
         window_bundle(live.ledger, node(live), 5, 4)
 
 
