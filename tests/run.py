@@ -109,11 +109,11 @@ def green_when_unbroken(chosen: list[Path]) -> bool:
     with tempfile.TemporaryDirectory(prefix="sabotage-") as folder:
         copy = Path(folder) / "copy"
         copy_tree(copy)
-        code, seconds, output = run_in_copy(copy, " ".join(tests))
+        code, seconds, output = run_in_copy(copy, *tests)
     if code == 0:
         say(f"green {seconds:5.1f} s  {len(tests)} named tests without any patch")
         return True
-    say(f"RED UNBROKEN pytest exit {code} after {seconds:.1f} s without any patch\n{output[-3000:]}")
+    say(f"RED UNBROKEN pytest exit {code} after {seconds:.1f} s without any patch\n{gist(output)}")
     return False
 
 
@@ -129,11 +129,11 @@ def sabotage_one(patch: Path) -> bool:
         if applied.returncode:
             say(f"STALE        {patch.stem}: does not apply any more\n{applied.stderr}")
             return False
-        code, seconds, output = run_in_copy(copy, test)
+        code, seconds, output = run_in_copy(copy, "-x", *test.split())
     if code == 1:
         say(f"red   {seconds:5.1f} s  {patch.stem}: {header(patch, 'Promise')}")
         return True
-    say(f"NOT RED      {patch.stem}: pytest exit {code} after {seconds:.1f} s of {test}\n{output[-3000:]}")
+    say(f"NOT RED      {patch.stem}: pytest exit {code} after {seconds:.1f} s of {test}\n{gist(output)}")
     return False
 
 
@@ -143,7 +143,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def run_in_copy(copy: Path, test: str) -> tuple[int, float, str]:
+def gist(output: str) -> str:
+    """What a reader of a pytest run wants first: what failed and why, then how it ended."""
+    lines = output.splitlines()
+    why = [line for line in lines if line.startswith(("E  ", "FAILED ", "ERROR "))]
+    return "\n".join([*why[:40], "...", *lines[-20:]])
+
+
+def run_in_copy(copy: Path, *arguments: str) -> tuple[int, float, str]:
     """(pytest's exit code, seconds, output); code -1 when it had to be stopped, with all that it had started."""
     # PYTHONPATH stands before the editable install, so the copy's code is the code under test, in subprocesses too.
     environment = os.environ | {
@@ -151,7 +158,7 @@ def run_in_copy(copy: Path, test: str) -> tuple[int, float, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     folder = f"--basetemp={copy.parent / 'tmp'}"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", folder, *test.split()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder, *arguments]
     start = time.monotonic()
     with subprocess.Popen(
         command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
