@@ -19,7 +19,9 @@ need_python() {
 environment() {
     local extras=$1 stamp want
     need_python
-    [ -x .venv/bin/python ] || { say "making .venv"; "$python" -m venv .venv || exit 2; }
+    # Without pip it was interrupted half-way, or its interpreter is gone: then it is made anew.
+    .venv/bin/python -m pip --version >/dev/null 2>&1 ||
+        { say "making .venv"; "$python" -m venv --clear .venv || exit 2; }
     stamp=.venv/tallystick-$extras
     want=$(cat setup.cfg constraints.txt tools/environment.sh | sha256sum)
     if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
