@@ -5,7 +5,12 @@ ToolError
 ├── NodeError       the unix node could not be started (the missing program is named)
 ├── WitnessError    configuration or state of the witness
 ├── ConformError    a suite could not run at all
-└── BenchError      something was not done whose speed was asked for
+├── BenchError      something was not done whose speed was asked for
+└── EmulatedTagError
+    ├── FieldCollision  two tags lie on the emulated antenna
+    ├── FieldLost       the activated tag left the emulated antenna, or lost its power
+    ├── ReaderGone      the emulated reader fell out
+    └── BadEeprom       bytes that are no saved EEPROM of this kind of tag
 """
 
 
@@ -31,3 +36,23 @@ class ConformError(ToolError):
 
 class BenchError(ToolError):
     """A step of the bench did not do its work, so its speed says nothing."""
+
+
+class EmulatedTagError(ToolError):
+    """Base of what happens on the emulated antenna."""
+
+
+class FieldCollision(EmulatedTagError):
+    """More than one tag lies on the antenna."""
+
+
+class FieldLost(EmulatedTagError):
+    """The tag that was activated left, or lost its power."""
+
+
+class ReaderGone(EmulatedTagError):
+    """The reader fell out, as if its plug was pulled; a new reader starts afresh."""
+
+
+class BadEeprom(EmulatedTagError):
+    """The bytes are no EEPROM that this kind of emulated tag has saved."""
