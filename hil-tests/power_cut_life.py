@@ -155,7 +155,7 @@ def make_mistake(order: str) -> None:
     elif order == "answer-early":
 
         def link_then_keep(self: node.Node, data: bytes, now_ms: int) -> bytes:
-            self.send(message.build_linked(self.kid))
+            self.board.link.send(message.build_linked(self.kid))
             return real_link(self, data, now_ms)
 
         inbox._HANDLERS["link"] = link_then_keep  # type: ignore[assignment]

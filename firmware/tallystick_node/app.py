@@ -22,10 +22,11 @@ def run(board: "Board") -> None:
     report = Report(node)
     next_reading_ms = 0
     while board.awake():
-        for message in node.receive():
-            reply = inbox.answer(node, message, board.uptime_ms())
-            if reply is not None:
-                node.send(reply)
+        for link in node.links:
+            for message in link.receive():
+                reply = inbox.answer(node, message, board.uptime_ms())
+                if reply is not None:
+                    link.send(reply)  # to whoever asked
         now_ms = board.uptime_ms()
         if now_ms >= next_reading_ms:
             # A crash before the reading is in a segment costs this reading, and the next boot record says so.

@@ -14,13 +14,25 @@ if TYPE_CHECKING:
     from tallystick_node.sensor import Measurement
 
     class Link(Protocol):
-        """Bytes to and from the gateway; neither call blocks. Counters as in link.StreamLink."""
+        """Payloads to and from a host; no call but wait() blocks."""
 
-        dropped: int
-        partial: int
+        def receive(self) -> list[bytes]:
+            """What has arrived."""
 
-        def read(self) -> bytes: ...
-        def write(self, frame: bytes) -> bool: ...
+        def send(self, payload: bytes) -> bool:
+            """All of it or nothing; False when the link does not take it now."""
+
+        def wait(self, wait_ms: int) -> None:
+            """Until something arrives, at most that long."""
+
+        def counts(self) -> dict[str, int]:
+            """Troubles by name, as they were counted since power-on."""
+
+        def power(self, on: bool) -> None:
+            """A radio goes up or down, in its own time; a cable ignores it."""
+
+        def is_up(self) -> bool:
+            """Whether a payload sent now could reach somebody."""
 
     class Board(Protocol):
         """What the node needs of the world.
@@ -38,7 +50,12 @@ if TYPE_CHECKING:
         def storage(self) -> Storage: ...
 
         @property
-        def link(self) -> Link: ...
+        def link(self) -> Link:
+            """Where readings go: a cable or a radio."""
+
+        @property
+        def cable(self) -> Link:
+            """Where enrolment comes from; the same object as `link` where there is no radio."""
 
         @property
         def random_bytes(self) -> Callable[[int], bytes]: ...
@@ -99,7 +116,7 @@ class MachineBoard:
 
         micropython.kbd_intr(-1)  # a byte 03 in a frame is no Ctrl-C
         self.storage = Directory("/tallystick", [store.FOLDER])
-        self.link = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
+        self.link = self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
         self.interval_ms = 60_000
         self.segment_limit = 64  # 1280 readings in 512 KB of 4 KB blocks, a third of a Pico's file system
         self.reset_cause = _reset_cause(machine)

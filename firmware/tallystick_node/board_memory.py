@@ -4,7 +4,6 @@ import errno
 
 from tallystick_node.errors import SensorError
 from tallystick_node.sensor import Measurement
-from tallystick_wire import frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,26 +38,37 @@ class MemoryStorage:
 
 
 class MemoryLink:
-    """`arriving` payloads go to the node in one read; `sent` are its payloads. While `full`, nothing goes out."""
+    """`arriving` payloads go to the node at once; `sent` are its payloads. While `full`, nothing goes out."""
 
     def __init__(self) -> None:
         self.arriving: "list[bytes]" = []
         self.sent: "list[bytes]" = []
         self.full = False
         self.dropped = 0
-        self.partial = 0
-        self._decoder = frame.Decoder()
+        self.up = True
 
-    def read(self) -> bytes:
+    def receive(self) -> "list[bytes]":
         waiting, self.arriving = self.arriving, []
-        return b"".join([frame.encode(payload) for payload in waiting])
+        return waiting
 
-    def write(self, data: bytes) -> bool:
+    def send(self, payload: bytes) -> bool:
         if self.full:
             self.dropped += 1
             return False
-        self.sent += self._decoder.feed(data)
+        self.sent.append(payload)
         return True
+
+    def wait(self, wait_ms: int) -> None:
+        """Time passes in the board."""
+
+    def counts(self) -> "dict[str, int]":
+        return {"link_dropped": self.dropped}
+
+    def power(self, on: bool) -> None:
+        self.up = on
+
+    def is_up(self) -> bool:
+        return self.up
 
 
 class MemoryBoard:
@@ -67,7 +77,7 @@ class MemoryBoard:
     def __init__(self, turns: int = 0, storage: "Storage | None" = None) -> None:
         self.memory = MemoryStorage()
         self.storage: "Storage" = self.memory if storage is None else storage
-        self.link = MemoryLink()
+        self.link = self.cable = MemoryLink()
         self.interval_ms = 100
         self.segment_limit = 1000
         self.reset_cause = "power-on"
@@ -84,7 +94,7 @@ class MemoryBoard:
         """What RAM held is gone, the files are not."""
         self.now_ms = 0
         self.turns = turns
-        self.link = MemoryLink()
+        self.link = self.cable = MemoryLink()
 
     def random_bytes(self, count: int) -> bytes:
         self.randomness += 1

@@ -35,7 +35,7 @@ class UnixBoard:
 
     def __init__(self) -> None:
         self.storage = Directory(_setting("TALLYSTICK_NODE_DIR"), [store.FOLDER])
-        self.link = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
+        self.link = self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
         self.interval_ms = int(os.getenv("TALLYSTICK_INTERVAL_MS") or DEFAULT_INTERVAL_MS)
         self.segment_limit = SEGMENT_LIMIT
         self.reset_cause = "power-on"  # to a node, a new process is a power-on
@@ -76,7 +76,7 @@ class UnixBoard:
 
     def awake(self) -> bool:
         """Until whoever holds the other end of the link is gone."""
-        return not self.link.hung_up
+        return not self.cable.hung_up
 
     def restart(self, error: Exception) -> None:
         sys.print_exception(error, sys.stderr)  # type: ignore[attr-defined]

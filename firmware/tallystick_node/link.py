@@ -1,6 +1,8 @@
-"""Raw bytes to and from the gateway over a pair of streams, without ever blocking."""
+"""The link over a cable: frames over a pair of byte streams, without ever blocking."""
 
 import select
+
+from tallystick_wire import frame as framing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +12,7 @@ READ_LIMIT_BYTES = 2048  # a turn of the loop takes no more: a talkative host ca
 
 
 class StreamLink:
-    """The streams should be non-blocking (a pty of `unix_node` and a board's USB port are).
+    """board.Link. The streams should be non-blocking (a pty of `unix_node` and a board's USB port are).
 
     `dropped`: frames of which nothing was sent; `partial`: frames that were cut short by a full pipe.
     """
@@ -22,13 +24,39 @@ class StreamLink:
         self._readable.register(reader, select.POLLIN)
         self._writable = select.poll()
         self._writable.register(writer, select.POLLOUT)
+        self._decoder = framing.Decoder()
         self._cut_short = False
         self.hung_up = False
         self.dropped = 0
         self.partial = 0
 
-    def read(self) -> bytes:
-        """What has arrived, at most READ_LIMIT_BYTES."""
+    def receive(self) -> "list[bytes]":
+        """The payloads that have arrived whole; takes at most READ_LIMIT_BYTES off the line."""
+        return self._decoder.feed(self._read())
+
+    def send(self, payload: bytes) -> bool:
+        """True when all of it went out. What does not fit is lost; the reading is sent again later."""
+        return self._write(framing.encode(payload))
+
+    def wait(self, wait_ms: int) -> None:
+        """Until something arrives, at most `wait_ms`."""
+        self._readable.poll(wait_ms)
+
+    def counts(self) -> "dict[str, int]":
+        """What went wrong so far."""
+        decoder = self._decoder
+        found = {"link_dropped": self.dropped, "link_partial": self.partial}
+        found.update({"junk": decoder.junk, "bad_crc": decoder.bad_crc, "oversize": decoder.oversize})
+        return found
+
+    def power(self, on: bool) -> None:
+        """A cable needs none."""
+
+    def is_up(self) -> bool:
+        """A cable is always there; whether somebody listens shows in the acks."""
+        return True
+
+    def _read(self) -> bytes:
         data = bytearray()
         while len(data) < READ_LIMIT_BYTES and self._readable.poll(0):
             try:
@@ -41,8 +69,7 @@ class StreamLink:
             data += byte
         return bytes(data)
 
-    def write(self, frame: bytes) -> bool:
-        """True when the whole frame went out. What does not fit is lost; the reading is sent again later."""
+    def _write(self, frame: bytes) -> bool:
         if not self._writable.poll(0):
             self.dropped += 1
             return False
@@ -58,7 +85,3 @@ class StreamLink:
         else:
             self.dropped += 1
         return False
-
-    def wait(self, wait_ms: int) -> None:
-        """Until something arrives, at most `wait_ms`."""
-        self._readable.poll(wait_ms)

@@ -7,11 +7,11 @@ from tallystick_node.errors import SensorError, StorageError
 from tallystick_node.outbox import WINDOW_READINGS, Outbox
 from tallystick_node.store import Store
 from tallystick_node.twin import Twin
-from tallystick_wire import frame, reading, senml
+from tallystick_wire import reading, senml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tallystick_node.board import Board
+    from tallystick_node.board import Board, Link
     from tallystick_node.ed25519 import SigningKey
     from tallystick_node.files import Files
     from tallystick_node.state import Config
@@ -26,6 +26,7 @@ class Node:
 
     def __init__(self, board: "Board", files: "Files", key: "SigningKey", boot: int, config: "Config | None") -> None:
         self.board = board
+        self.links: "list[Link]" = [board.link] if board.cable is board.link else [board.link, board.cable]
         self.key = key
         self.kid = state.kid(key.public_key)
         self.boot = boot
@@ -34,7 +35,6 @@ class Node:
         self.store = Store(files, board.segment_limit)
         self.chain: "Chain | None" = None
         self._files = files
-        self._decoder = frame.Decoder()
         self._outbox = Outbox()
         if config is not None:
             self._start_chain(config)
@@ -44,9 +44,10 @@ class Node:
 
     def all_counts(self) -> "dict[str, int]":
         """Everything that is counted, the link's troubles included."""
-        link, decoder = self.board.link, self._decoder
-        found = {"link_dropped": link.dropped, "link_partial": link.partial}
-        found.update({"junk": decoder.junk, "bad_crc": decoder.bad_crc, "oversize": decoder.oversize})
+        found: "dict[str, int]" = {}
+        for link in self.links:
+            for name, count in link.counts().items():
+                found[name] = found.get(name, 0) + count
         found.update(self.counts)
         if ed25519.slow_because is not None:
             found["slow_signer"] = 1
@@ -57,12 +58,6 @@ class Node:
         state.save_config(self._files, config)
         self.config = config
         self._start_chain(config)
-
-    def receive(self) -> "list[bytes]":
-        return self._decoder.feed(self.board.link.read())
-
-    def send(self, payload: bytes) -> bool:
-        return self.board.link.write(frame.encode(payload))
 
     def take_reading(self, now_ms: int) -> None:
         """Measure, sign, keep. What is in the way is counted, and the gap in time is there for everybody to see."""
@@ -86,7 +81,7 @@ class Node:
     def send_pending(self, now_ms: int) -> None:
         """The oldest readings that are due; stops at the first that the link does not take."""
         for seq in self._outbox.due(self.store.pending(WINDOW_READINGS), now_ms):
-            if not self.send(self.store.get(seq)):
+            if not self.board.link.send(self.store.get(seq)):
                 return
             self._outbox.sent(seq, now_ms)
             self.count("sent")

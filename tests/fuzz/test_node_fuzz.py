@@ -1,8 +1,9 @@
 """Hostile bytes for the node: whatever arrives, nothing it holds changes, it is counted, and the node goes on."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, Self, cast
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tallystick_node import app, inbox
 from tallystick_node.board_memory import MemoryBoard
+from tallystick_node.link import StreamLink
 from tallystick_node.node import Node
 from tallystick_wire import cbor, frame, message
 
@@ -122,22 +124,40 @@ def test_the_good_messages_do_something() -> None:
     assert message.kind(reply) == "linked"
 
 
+class Line:
+    """A StreamLink, and the far end of what it reads."""
+
+    def __enter__(self) -> Self:
+        node_end, self._far_end = os.pipe()
+        os.set_blocking(node_end, False)
+        # Unbuffered files answer None like MicroPython's.
+        self._reader = cast(BinaryIO, os.fdopen(node_end, "rb", buffering=0))
+        self.link = StreamLink(self._reader, self._reader)
+        return self
+
+    def say(self, data: bytes) -> None:
+        os.write(self._far_end, data)
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+        os.close(self._far_end)
+
+
 @given(chunks=st.lists(st.binary(max_size=300), max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_noise_on_the_line(watched: Watched, chunks: list[bytes]) -> None:
     """Frames that are none, cut at any place; a good frame behind the next zero is still heard."""
-    link = watched.board.link
-    link.sent.clear()
+    answers = []
     before = watched.state()
     stream = b"".join(chunks) + b"\0" + frame.encode(message.build_hello())
-    for start in range(0, len(stream), 37):
-        for payload in watched.node._decoder.feed(stream[start : start + 37]):
-            reply = inbox.answer(watched.node, payload, 0)
-            if reply is not None:
-                watched.node.send(reply)
+    with Line() as line:
+        for start in range(0, len(stream), 37):
+            line.say(stream[start : start + 37])
+            answers += [inbox.answer(watched.node, payload, 0) for payload in line.link.receive()]
     assert watched.state() == before
-    assert link.sent
-    assert message.kind(link.sent[-1]) == "node"
+    assert answers
+    assert answers[-1] is not None
+    assert message.kind(answers[-1]) == "node"
 
 
 DEEP: list[tuple[str, Callable[[], bytes]]] = [

@@ -20,6 +20,7 @@ from tallystick_node.firmware import firmware_hash
 from tallystick_node.link import READ_LIMIT_BYTES, StreamLink
 from tallystick_node.sensor import Measurement
 from tallystick_tools import micropython
+from tallystick_wire import frame
 from tallystick_wire.senml import Decimal
 
 FIRMWARE = Path(tallystick_node.__file__).parents[1]
@@ -160,17 +161,18 @@ def pipe() -> Iterator[Pipe]:
 
 
 def test_reading_never_waits(pipe: Pipe) -> None:
-    assert pipe.link.read() == b""
-    os.write(pipe.into_node, b"x" * (READ_LIMIT_BYTES + 10))
-    assert pipe.link.read() == b"x" * READ_LIMIT_BYTES
-    assert pipe.link.read() == b"x" * 10
+    assert pipe.link.receive() == []
+    one = frame.encode(b"x" * 1000)
+    os.write(pipe.into_node, b"\0" * (READ_LIMIT_BYTES - len(one)) + one + frame.encode(b"y"))
+    assert pipe.link.receive() == [b"x" * 1000]
+    assert pipe.link.receive() == [b"y"]
     assert not pipe.link.hung_up
 
 
 def test_a_hang_up_is_noticed() -> None:
     made = Pipe()
     os.close(made.into_node)
-    assert made.link.read() == b""
+    assert made.link.receive() == []
     assert made.link.hung_up
     made.reader.close()
     made.writer.close()
@@ -178,21 +180,22 @@ def test_a_hang_up_is_noticed() -> None:
 
 
 def test_a_full_pipe_drops_and_counts_and_never_waits(pipe: Pipe) -> None:
-    frame = b"\x05" * 999 + b"\0"
+    payload = b"\x05" * 999
+    whole = frame.encode(payload)
     sent = 0
-    while pipe.link.write(frame):
+    while pipe.link.send(payload):
         sent += 1
     assert pipe.link.dropped + pipe.link.partial == 1
     for _ in range(5):
-        assert not pipe.link.write(frame)
+        assert not pipe.link.send(payload)
     assert pipe.link.dropped + pipe.link.partial == 6
     drained = b""
     while select.select([pipe.from_node], [], [], 0)[0]:
         drained += os.read(pipe.from_node, 65536)
-    assert drained.count(frame) == sent
-    cut = len(drained) - sent * len(frame)
-    assert pipe.link.write(frame)
-    assert os.read(pipe.from_node, 65536) == (b"\0" + frame if cut else frame), "a torn frame is closed first"
+    assert drained.count(whole) == sent
+    cut = len(drained) - sent * len(whole)
+    assert pipe.link.send(payload)
+    assert os.read(pipe.from_node, 65536) == (b"\0" + whole if cut else whole), "a torn frame is closed first"
 
 
 def test_a_torn_frame_does_not_swallow_the_next() -> None:
@@ -214,8 +217,8 @@ def test_a_torn_frame_does_not_swallow_the_next() -> None:
     narrow = Narrow()
     reader, writer = os.pipe()
     link = StreamLink(cast(BinaryIO, os.fdopen(reader, "rb", buffering=0)), cast(BinaryIO, narrow))
-    assert [link.write(b"a" * 19 + b"\0"), link.write(b"b\0"), link.write(b"c\0")] == [False, False, True]
-    assert narrow.got == b"a" * 10 + b"\0c\0"
+    assert [link.send(payload) for payload in (b"a" * 19, b"b", b"c")] == [False, False, True]
+    assert narrow.got == frame.encode(b"a" * 19)[:10] + b"\0" + frame.encode(b"c")
     assert (link.partial, link.dropped) == (1, 1)
     link._reader.close()
     os.close(writer)

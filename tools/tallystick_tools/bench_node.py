@@ -11,7 +11,7 @@ from tallystick_node import app
 from tallystick_node.board_memory import MemoryBoard, MemoryLink
 from tallystick_node.sensor import Measurement
 from tallystick_node.state import Config
-from tallystick_wire import message
+from tallystick_wire import frame, message
 
 INTERVAL_MS = 1  # 50,000 readings lie within the minute that witnesses' clocks may differ by
 
@@ -19,8 +19,8 @@ INTERVAL_MS = 1  # 50,000 readings lie within the minute that witnesses' clocks 
 class Output(MemoryLink):
     """The node's end of a cable on which nobody answers."""
 
-    def write(self, data: bytes) -> bool:
-        sys.stdout.buffer.write(data)
+    def send(self, payload: bytes) -> bool:
+        sys.stdout.buffer.write(frame.encode(payload))
         return True
 
 
@@ -30,7 +30,7 @@ class BenchBoard(MemoryBoard):
     def __init__(self, seed: bytes) -> None:
         super().__init__()
         self._seed = seed
-        self.link = Output()
+        self.link = self.cable = Output()
 
     def random_bytes(self, count: int) -> bytes:
         return self._seed
@@ -49,7 +49,7 @@ def make(board: BenchBoard, origin: str, pen: int, anchor: "tuple[int, bytes]", 
     for _ in range(count):
         node.take_reading(board.now_ms)
         for seq in node.store.pending(1):
-            node.send(node.store.get(seq))
+            board.link.send(node.store.get(seq))
             node.forget(message.Ack(node.kid, node.boot, seq, []))
         board.now_ms += INTERVAL_MS
 
