@@ -5,12 +5,22 @@ ProvisioningError           exit 2: it could not run
     AddressError            no http or https address
     PortError               the serial port cannot be opened, read or written
     LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
+    NfcError                no answer, or none that can be used, from a reader or a tag
+        ReaderLost          the reader vanished, is in use or does not answer: open it again
+        TagLost             the tag left the field or lost its power
+        TagTimeout          the tag was silent, and may have acted
+        TwoTags             more than one tag lies on the reader
+        TagAnswerError      the tag answered against its protocol, or its answer has a wrong MAC
+        TagStatusError      the tag answered no: its status word or NAK
+    JournalError            a tag's journal that cannot be read, written or believed
     Refused                 exit 1: somebody said no
         KeyFileError        a key file that is missing, open to others, of another role or already there
         NodeRefused         the node answered no, not at all, or with a request that does not hold
         LedgerRefused       the ledger does not take this statement
         StatementFileError  a statement written as TOML with a wrong key or value
         SetupError          a trust folder or trust.toml that cannot be used
+        OrderError          a tag order that no tag can carry: check digit, serial, host, length
+        SunError            what a tag's link says does not hold; each reason is a class of its own (sun.py)
 """
 
 
@@ -60,3 +70,47 @@ class SetupError(Refused):
 
 class AddressError(ProvisioningError):
     """No http or https address."""
+
+
+class NfcError(ProvisioningError):
+    """No answer, or none that can be used, from a reader or a tag."""
+
+
+class ReaderLost(NfcError):
+    """The reader vanished, is in use or does not answer: open it again."""
+
+
+class TagLost(NfcError):
+    """The tag left the field or lost its power."""
+
+
+class TagTimeout(NfcError):
+    """The tag was silent, and may have acted."""
+
+
+class TwoTags(NfcError):
+    """More than one tag lies on the reader."""
+
+
+class TagAnswerError(NfcError):
+    """The tag answered against its protocol, or its answer has a wrong MAC."""
+
+
+class TagStatusError(NfcError):
+    """The tag answered no. `status` is the status word of a type4 tag, or the NAK of a type2 tag."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class JournalError(ProvisioningError):
+    """A tag's journal that cannot be read, written or believed."""
+
+
+class OrderError(Refused):
+    """A tag order that no tag can carry: check digit, serial, host, length."""
+
+
+class SunError(Refused):
+    """What a tag's link says does not hold."""
