@@ -114,3 +114,24 @@ class OrderError(Refused):
 
 class SunError(Refused):
     """What a tag's link says does not hold."""
+
+
+class ItemError(Refused):
+    """A GTIN, serial or host that cannot stand on a tag. `field` names which."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.detail = message
+
+
+class TableError(Refused):
+    """A table of items with wrong rows; the message holds every complaint, one a line."""
+
+
+class JobError(Refused):
+    """A job database that cannot be used, or a step that its state does not allow."""
+
+
+class KeysError(Refused):
+    """Tag keys that are not there, or not for this tag."""
