@@ -44,15 +44,19 @@ def _enrol(node: "Node", data: bytes, now_ms: int) -> bytes:
 
 
 def _link(node: "Node", data: bytes, now_ms: int) -> bytes:
-    link_key, origin, pen = message.open_link(data)
-    if _in_another_log(node, origin, pen):
+    link = message.open_link(data)
+    known = node.config
+    if _in_another_log(node, link.origin, link.pen):
         return _refuse(node, "this node belongs to another log already")
-    if node.config is None:
-        node.enrol(Config(origin, pen, link_key))
+    if known is None:
+        node.enrol(Config(link.origin, link.pen, link.key, link.downlink_key, link.firmware_key))
         # A crash before the answer: the node is enrolled, and says so when it is asked again.
-    elif node.config.link_key != link_key:
+    elif known.link_key != link.key:
         # Whoever could give the node a key of his own could ack away what no gateway holds.
         return _refuse(node, "this node has another link key already")
+    elif (known.downlink_key, known.firmware_key) != (link.downlink_key, link.firmware_key):
+        # Nor later, when it has none: a gateway holds the link key, and it is not for gateways to say what a node runs.
+        return _refuse(node, "this node has other keys for updates, or none")
     return message.build_linked(node.kid)
 
 

@@ -21,14 +21,25 @@ _CONFIG = "config"
 
 
 class Config:
-    """What the node learned at enrolment: which log it reports to, and the key it shares with its gateways."""
+    """What the node learned at enrolment: which log it reports to, the key it shares with its gateways, and whose
+    configuration and firmware it takes (None: nobody's).
+    """
 
-    __slots__ = ("link_key", "origin", "pen")
+    __slots__ = ("downlink_key", "firmware_key", "link_key", "origin", "pen")
 
-    def __init__(self, origin: str, pen: int, link_key: bytes) -> None:
+    def __init__(
+        self,
+        origin: str,
+        pen: int,
+        link_key: bytes,
+        downlink_key: "bytes | None" = None,
+        firmware_key: "bytes | None" = None,
+    ) -> None:
         self.origin = origin
         self.pen = pen
         self.link_key = link_key
+        self.downlink_key = downlink_key
+        self.firmware_key = firmware_key
 
 
 def load_key(files: Files, random_bytes: "Callable[[int], bytes]") -> ed25519.SigningKey:
@@ -69,14 +80,14 @@ def load_config(files: Files) -> "Config | None":
     if value is None:
         return None
     twin.restore(value)
-    origin, pen, link_key = value
-    return Config(origin, pen, link_key)
+    origin, pen, link_key, downlink_key, firmware_key = value
+    return Config(origin, pen, link_key, downlink_key, firmware_key)
 
 
 def save_config(files: Files, config: Config) -> None:
     twin = Twin(files, _CONFIG)
     twin.load()
-    twin.save([config.origin, config.pen, config.link_key])
+    twin.save([config.origin, config.pen, config.link_key, config.downlink_key, config.firmware_key])
 
 
 def config_hash(config: Config, interval_ms: int) -> bytes:

@@ -5,7 +5,8 @@
     hello    ["hello"]                            host -> node   who are you?
     node     ["node", state, public_key, origin | null, firmware_hash8]      the answer
     enrol    ["enrol", origin, pen, nonce16]      host -> node   answered by an enrol-request statement (COSE_Sign1)
-    link     ["link", link_key, origin, pen]      host -> node   answered by linked or refused
+    link     ["link", link_key, origin, pen, downlink_key | null, firmware_key | null]
+                                                  host -> node   answered by linked or refused
     linked   ["linked", kid]
     refused  ["refused", reason]
     identify ["identify"]                         host -> node   show which board you are
@@ -43,7 +44,7 @@ TYP_ENROL_REQUEST = "application/vnd.tallystick.enrol-request+cbor"
 _ACK_PREFIX = b"tallystick/ack/v1\0"
 _ANCHOR_PREFIX = b"tallystick/anchor/v1\0"
 _LINK_PREFIX = b"tallystick/link/v1\0"
-_ARRAY_SIZES = {"anchor": 4, "hello": 1, "node": 5, "enrol": 4, "link": 4, "linked": 2, "refused": 2, "identify": 1}
+_ARRAY_SIZES = {"anchor": 4, "hello": 1, "node": 5, "enrol": 4, "link": 6, "linked": 2, "refused": 2, "identify": 1}
 _ACK_SIZE = 5
 _FIRST_BYTE_SIGN1 = 0xC0 | cose.TAG_SIGN1
 _HMAC_BLOCK_BYTES = 64  # of SHA-256
@@ -71,6 +72,21 @@ class Node:
         self.public_key = public_key
         self.origin = origin
         self.firmware_hash = firmware_hash
+
+
+class Link:
+    """What a node is told at enrolment. `downlink_key`, `firmware_key`: whose updates it takes; None: nobody's."""
+
+    __slots__ = ("downlink_key", "firmware_key", "key", "origin", "pen")
+
+    def __init__(
+        self, key: bytes, origin: str, pen: int, downlink_key: "bytes | None", firmware_key: "bytes | None"
+    ) -> None:
+        self.key = key
+        self.origin = origin
+        self.pen = pen
+        self.downlink_key = downlink_key
+        self.firmware_key = firmware_key
 
 
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
@@ -180,17 +196,25 @@ def open_enrol(data: bytes) -> "tuple[str, int, bytes]":
     return origin, pen, nonce
 
 
-def build_link(key: bytes, origin: str, pen: int) -> bytes:
-    return _build_checked(open_link, ["link", key, origin, pen])
+def build_link(
+    key: bytes,
+    origin: str,
+    pen: int,
+    downlink_key: "bytes | None" = None,
+    firmware_key: "bytes | None" = None,
+) -> bytes:
+    return _build_checked(open_link, ["link", key, origin, pen, downlink_key, firmware_key])
 
 
-def open_link(data: bytes) -> "tuple[bytes, str, int]":
-    """(link key, origin, pen)."""
-    key, origin, pen = _fields("link", data)
+def open_link(data: bytes) -> Link:
+    key, origin, pen, downlink_key, firmware_key = _fields("link", data)
     _check_bytes("link key", key, LINK_KEY_BYTES)
     _check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
     _check_integer("pen", pen, 0, MAX_PEN)
-    return key, origin, pen
+    for field, public_key in (("downlink key", downlink_key), ("firmware key", firmware_key)):
+        if public_key is not None:
+            _check_bytes(field, public_key, reading.PUBLIC_KEY_BYTES)
+    return Link(key, origin, pen, downlink_key, firmware_key)
 
 
 def build_linked(kid: bytes) -> bytes:

@@ -10,7 +10,6 @@ from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.errors import DamagedFile
 from tallystick_node.outbox import RESEND_AFTER_MS, WINDOW_READINGS, Outbox
 from tallystick_node.reserve import SEQUENCE_BLOCK
-from tallystick_node.sensor import Measurement
 from tallystick_node.store import SEGMENT_READINGS
 from tallystick_proof import keys
 from tallystick_wire import cbor, cose, message, reading
@@ -57,11 +56,11 @@ class Site(MemoryBoard):
     def ack(self, high: int, key: bytes = LINK_KEY, boot: int = 1) -> bytes:
         return message.build_ack(key, keys.kid(self.public_key), boot, high, [])
 
-    def measure(self) -> Measurement:
+    def temperature(self) -> int:
         if self.rots:
             self.memory.files[self.rots] = self.memory.files[self.rots][:-9]
             self.rots = ""
-        return super().measure()
+        return super().temperature()
 
     def restart(self, error: Exception) -> None:
         self.restarts.append(error)
@@ -234,6 +233,7 @@ FORGERIES: dict[str, tuple[Callable[[Site], bytes], str]] = {
     "link to another log": (lambda _: message.build_link(LINK_KEY, "other/log", PEN), "enrolments_refused"),
     "link with another pen": (lambda _: message.build_link(LINK_KEY, ORIGIN, PEN + 1), "enrolments_refused"),
     "link with another key": (lambda _: message.build_link(b"x" * 32, ORIGIN, PEN), "enrolments_refused"),
+    "link with keys for updates": (lambda _: message.build_link(LINK_KEY, ORIGIN, PEN, b"d" * 32), "enrolments_refused"),
     "enrol in another log": (lambda _: message.build_enrol("other/log", PEN, bytes(16)), "enrolments_refused"),
     "nonsense": (lambda _: b"\xd2 nonsense", "bad_messages"),
     "what nodes say": (lambda _: message.build_linked(bytes(8)), "unexpected"),

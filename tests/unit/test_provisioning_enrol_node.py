@@ -59,10 +59,10 @@ class FakeNode:
         if kind == "enrol":
             origin, _, nonce = message.open_enrol(payload)
             return self.request(origin=origin, nonce=nonce)
-        key, origin, _ = message.open_link(payload)
-        if self.origin not in (None, origin):
+        link = message.open_link(payload)
+        if self.origin not in (None, link.origin):
             return message.build_refused("enrolled elsewhere")
-        self.link_key, self.origin = key, origin
+        self.link_key, self.origin = link.key, link.origin
         return message.build_linked(self.signer.kid)
 
     def request(self, origin: str, nonce: bytes, kind: str = "node", signer: Signer | None = None) -> bytes:

@@ -91,7 +91,10 @@ def test_every_kind_is_known_and_opens() -> None:
     assert (node.state, node.public_key, node.origin, node.firmware_hash) == ("enrolled", PUBLIC_KEY, ORIGIN, KID)
     assert message.open_node(message.build_node("new", PUBLIC_KEY, None, KID)).origin is None
     assert message.open_enrol(message.build_enrol(ORIGIN, 32473, HASH16)) == (ORIGIN, 32473, HASH16)
-    assert message.open_link(message.build_link(KEY, ORIGIN, 32473)) == (KEY, ORIGIN, 32473)
+    for update_keys in ((None, None), (PUBLIC_KEY, None), (None, PUBLIC_KEY), (PUBLIC_KEY, KEY)):
+        link = message.open_link(message.build_link(KEY, ORIGIN, 32473, *update_keys))
+        assert (link.key, link.origin, link.pen) == (KEY, ORIGIN, 32473)
+        assert (link.downlink_key, link.firmware_key) == update_keys
     assert message.open_linked(message.build_linked(KID)) == KID
     assert message.open_refused(message.build_refused("no")) == "no"
     kinds = {
@@ -162,8 +165,11 @@ def test_no_kind(data: bytes) -> None:
         (message.open_enrol, ["enrol", "x" * 129, 1, HASH16]),
         (message.open_enrol, ["enrol", ORIGIN, 1, b""]),
         (message.open_enrol, ["enrol", ORIGIN, 1]),
-        (message.open_link, ["link", KEY[1:], ORIGIN, 1]),
-        (message.open_link, ["link", KEY, 7, 1]),
+        (message.open_link, ["link", KEY, ORIGIN, 1]),
+        (message.open_link, ["link", KEY[1:], ORIGIN, 1, None, None]),
+        (message.open_link, ["link", KEY, 7, 1, None, None]),
+        (message.open_link, ["link", KEY, ORIGIN, 1, KEY[1:], None]),
+        (message.open_link, ["link", KEY, ORIGIN, 1, None, "a key"]),
         (message.open_linked, ["linked", None]),
         (message.open_linked, ["refused", KID]),
         (message.open_refused, ["refused", ""]),

@@ -94,6 +94,8 @@ def reading_vectors(public_key: bytes) -> "dict[str, object]":
     first = _reading(kid, reading.Chain(1, 1, 412, reading.genesis(ORIGIN, public_key), None), name, boot.records())
     anchored = reading.Chain(1, 2, 60412, reading.parse(first).link, (19, hashlib.sha256(b"a").digest()[:16], 31007))
     second = _reading(kid, anchored, name, measured)
+    after_loss = reading.Chain(1, 23, 1320412, hashlib.sha256(b"22").digest()[:16], None)
+    gap = _reading(kid, after_loss, name, measured + reading.GapRecord(3, 22).records())
     largest = reading.Chain(65535, 4294967295, 18446744073709551615, reading.parse(second).link, None)
     return {
         "genesis": reading.genesis(ORIGIN, public_key).hex(),
@@ -101,6 +103,7 @@ def reading_vectors(public_key: bytes) -> "dict[str, object]":
             _described("the first of a boot, with a boot record", first),
             _described("with an anchor", second),
             _described("the longest without anchor: 210 bytes", _reading(kid, largest, name, _longest())),
+            _described("with a gap record: what of 3 to 22 was not delivered never comes", gap),
         ],
     }
 
@@ -149,6 +152,7 @@ def message_vectors(public_key: bytes) -> "list[dict[str, object]]":
         message.build_enrol(ORIGIN, PEN, nonce),
         message.enrol_request(kid, public_key, "node", ORIGIN, nonce, jti, sign),
         message.build_link(LINK_KEY, ORIGIN, PEN),
+        message.build_link(LINK_KEY, ORIGIN, PEN, public_key, SigningKey(bytes(reversed(SEED))).public_key),
         message.build_linked(kid),
         message.build_refused("enrolled in ledger.example/log"),
         message.build_identify(),
