@@ -30,6 +30,9 @@ _GENESIS_PREFIX = b"tallystick/genesis/v1\0"
 RESET_CAUSE, LAST_PERSISTED, RESERVED_BOUND, FIRMWARE_HASH, CONFIG_HASH = BOOT_NAMES = ("rc", "lp", "rb", "fw", "cf")
 BOOT_HASH_BYTES = 8
 
+# A node whose flash is full may give up its oldest readings; every reading says so until one of them is acked.
+GAP_FIRST, GAP_LAST = "gf", "gl"
+
 
 class Chain:
     """Where a reading stands in its node's life. anchor = (tree size, hash16, uptime_ms at receipt) or None."""
@@ -79,10 +82,27 @@ class BootRecord:
         ]
 
 
-class Reading:
-    """A reading whose structure is right. `data` is bare; `link` is what the next reading calls previous."""
+class GapRecord:
+    """Numbers `first` to `last`: what of them was not delivered by now was given up, and will never come."""
 
-    __slots__ = ("boot_record", "chain", "data", "identity", "kid", "link", "pack", "payload", "sign1")
+    __slots__ = ("first", "last")
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first = first
+        self.last = last
+
+    def records(self) -> "list[senml.Record]":
+        """The records to put behind the measurements."""
+        return [senml.Record(GAP_FIRST, None, self.first), senml.Record(GAP_LAST, None, self.last)]
+
+
+class Reading:
+    """A reading whose structure is right. `data` is bare; `link` is what the next reading calls previous.
+
+    gap = (first, last) of its gap record, or None.
+    """
+
+    __slots__ = ("boot_record", "chain", "data", "gap", "identity", "kid", "link", "pack", "payload", "sign1")
 
     def __init__(self, sign1: cose.Sign1, kid: bytes, chain: Chain, pack: senml.Pack) -> None:
         self.sign1 = sign1
@@ -91,6 +111,7 @@ class Reading:
         self.payload = sign1.payload
         self.pack = pack
         self.boot_record = _boot_record(pack)
+        self.gap = _gap(pack, chain.seq)
         self.data = sign1.bare
         self.identity = hashlib.sha256(self.data).digest()
         self.link = self.identity[:LINK_BYTES]
@@ -183,6 +204,16 @@ def _boot_record(pack: senml.Pack) -> "BootRecord | None":
     _check_bytes(FIRMWARE_HASH, firmware_hash, BOOT_HASH_BYTES)
     _check_bytes(CONFIG_HASH, config_hash, BOOT_HASH_BYTES)
     return BootRecord(reset_cause, last_persisted, reserved_bound, firmware_hash, config_hash)
+
+
+def _gap(pack: senml.Pack, seq: int) -> "tuple[int, int] | None":
+    values: "list[Any]" = [pack.get(GAP_FIRST), pack.get(GAP_LAST)]
+    first, last = values
+    if first is None and last is None:
+        return None
+    _check_integer(GAP_LAST, last, 1, seq - 1)
+    _check_integer(GAP_FIRST, first, 1, last)
+    return first, last
 
 
 def _check_integer(field: str, value: object, lowest: int, highest: int) -> None:

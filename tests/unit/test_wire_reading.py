@@ -80,6 +80,37 @@ def test_boot_record() -> None:
             reading.parse(reading.build(KID, CHAIN, payload, sign))
 
 
+def with_gap(seq: int, **values: "senml.Value") -> bytes:
+    records = [senml.Record(name, None, value) for name, value in values.items()]
+    payload = senml.encode_pack(NAME, [senml.Record("t", "Cel", 4), *records])
+    return reading.build(KID, reading.Chain(1, seq, 3000, PREVIOUS, None), payload, sign)
+
+
+def test_gap_record() -> None:
+    records = [senml.Record("t", "Cel", 4), *reading.GapRecord(3, 22).records()]
+    chain = reading.Chain(1, 23, 3000, PREVIOUS, None)
+    assert reading.parse(reading.build(KID, chain, senml.encode_pack(NAME, records), sign)).gap == (3, 22)
+    assert reading.parse(with_gap(2, gf=1, gl=1)).gap == (1, 1)
+    assert reading.parse(reading.build(KID, chain, PACK, sign)).gap is None
+
+
+def test_a_gap_has_both_ends_and_lies_before_its_reading() -> None:
+    for seq, values in (
+        (23, {"gf": 3}),
+        (23, {"gl": 22}),
+        (23, {"gf": 0, "gl": 22}),
+        (23, {"gf": 4, "gl": 3}),
+        (23, {"gf": 3, "gl": 23}),
+        (1, {"gf": 1, "gl": 1}),
+        (23, {"gf": True, "gl": 22}),
+        (23, {"gf": 3, "gl": "22"}),
+        (23, {"gf": senml.Decimal(0, 3), "gl": 22}),
+        (23, {"gf": -3, "gl": 22}),
+    ):
+        with pytest.raises(ReadingError, match=r"g[fl] must be an integer"):
+            reading.parse(with_gap(seq, **values))
+
+
 def test_genesis_ties_log_and_key() -> None:
     key = bytes(32)
     expected = hashlib.sha256(b"tallystick/genesis/v1\0" + b"ledger.example/log" + key).digest()[:16]
