@@ -5,6 +5,7 @@ NodeError
         DamagedFile      a file is there, but its content is not what was written
     StateLost            both copies of a state file are unreadable: this key cannot go on
     SensorError          the sensor gave no plausible value
+    LinkError            a connection cannot be made or used: it is closed, and made anew later
 """
 
 
@@ -26,3 +27,11 @@ class StateLost(NodeError):
 
 class SensorError(NodeError):
     """The sensor gave no plausible value."""
+
+
+class LinkError(NodeError):
+    """A connection cannot be made or used any more. `count` is the name of the trouble among the link's counts."""
+
+    def __init__(self, count: str, text: str) -> None:
+        super().__init__(text)
+        self.count = count

@@ -1,0 +1,141 @@
+"""One TLS connection through MicroPython's sockets, which never waits but for the look-up of a name.
+
+Traps that this module knows: `verify_mode` is CERT_NONE until it is set; certificates must be DER; a certificate that
+does not fit is a ValueError; a write that could not go out must be repeated with the same bytes; and only the socket
+below, not the one of TLS, can be waited for without spinning.
+"""
+
+import binascii
+import errno
+import select
+import socket
+import ssl
+
+from tallystick_node.errors import LinkError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+READ_LIMIT_BYTES = 2048  # a turn of the loop takes no more: a talkative broker cannot stop the measuring
+_PEM_BEGIN, _PEM_END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+
+
+class TlsSocket:
+    """A connection that is being made. Every method may raise LinkError: then close it.
+
+    `attempt` picks one of the host's addresses, so that the next attempt tries the next one.
+    """
+
+    def __init__(self, host: str, port: int, ca_path: str, attempt: int = 0) -> None:
+        self._host = host
+        self._ca_path = ca_path
+        self._tls: "Any" = None
+        self._out = b""
+        self._is_safe = False  # the handshake is over
+        self._has_more = False
+        self._socket = _begin(host, port, attempt)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLOUT)
+
+    def write(self, data: bytes) -> None:
+        """Take `data` and send it in one piece, now or as soon as it goes. Only when not is_busy()."""
+        self._out = data
+        self.step()
+
+    def is_busy(self) -> bool:
+        """Whether something that was taken has not gone out yet."""
+        return bool(self._out)
+
+    def step(self) -> None:
+        """Go on with the connection, the handshake, or what waits to go out."""
+        if self._tls is None:
+            ready = self._poll.poll(0)
+            if not ready:
+                return
+            if ready[0][1] & (select.POLLERR | select.POLLHUP):
+                raise LinkError("mqtt_tcp", "%s: nobody answers" % self._host)
+            self._tls = _wrap(self._socket, self._host, self._ca_path)
+        if self._out:
+            written = self._try(self._tls.write, self._out)
+            if written:  # None: not now. (The first write makes the handshake.)
+                self._is_safe = True
+                self._out = self._out[written:]
+        self._poll.modify(self._socket, select.POLLIN | (select.POLLOUT if self._is_safe and self._out else 0))
+
+    def read(self) -> bytes:
+        """What has arrived, at most READ_LIMIT_BYTES."""
+        if not self._is_safe:
+            return b""
+        data = self._try(self._tls.read, READ_LIMIT_BYTES)
+        if data == b"":
+            raise LinkError("mqtt_lost", "%s closed the connection" % self._host)
+        self._has_more = data is not None and len(data) == READ_LIMIT_BYTES
+        return data or b""
+
+    def wait(self, wait_ms: int, others: "list[Any]") -> None:
+        """Until something arrives here or at one of `others`, at most `wait_ms`."""
+        for other in others:
+            self._poll.register(other, select.POLLIN)
+        self._poll.poll(0 if self._has_more else wait_ms)
+        for other in others:
+            self._poll.unregister(other)
+
+    def close(self) -> None:
+        try:
+            (self._tls or self._socket).close()
+        except OSError:
+            pass  # it is gone all the same
+
+    def _try(self, call: "Any", argument: "Any") -> "Any":
+        try:
+            return call(argument)
+        except (OSError, ValueError) as error:
+            count = "mqtt_lost" if self._is_safe else "mqtt_tls"
+            raise LinkError(count, "%s: %s" % (self._host, _words(error))) from None
+
+
+def _begin(host: str, port: int, attempt: int) -> "Any":
+    """A socket that connects."""
+    try:
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[attempt % len(found)]
+    except OSError as error:
+        raise LinkError("mqtt_dns", "%s: no address: %s" % (host, _words(error))) from None
+    connection = socket.socket(family, kind, protocol)
+    connection.setblocking(False)
+    try:
+        connection.connect(address)
+    except OSError as error:
+        if error.errno != errno.EINPROGRESS:
+            connection.close()
+            raise LinkError("mqtt_tcp", "%s: %s" % (host, _words(error))) from None
+    return connection
+
+
+def _wrap(connection: "Any", host: str, ca_path: str) -> "Any":
+    """TLS over it: only with a certificate for `host` that this authority signed."""
+    try:
+        with open(ca_path, "rb") as file:
+            authority = _der(file.read())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=authority)
+        return context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
+    except (OSError, ValueError) as error:
+        raise LinkError("mqtt_ca", "%s: %s" % (ca_path, _words(error))) from None
+
+
+def _der(data: bytes) -> bytes:
+    """A certificate as MicroPython reads it."""
+    start = data.find(_PEM_BEGIN)
+    if start < 0:
+        return data
+    end = data.find(_PEM_END, start)
+    if end < 0:
+        raise ValueError("a certificate without an end")
+    return binascii.a2b_base64(data[start + len(_PEM_BEGIN) : end])
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())
