@@ -9,7 +9,6 @@ import sys
 
 from tallystick_node import app
 from tallystick_node.board_memory import MemoryBoard, MemoryLink
-from tallystick_node.sensor import Measurement
 from tallystick_node.state import Config
 from tallystick_wire import frame, message
 
@@ -35,8 +34,14 @@ class BenchBoard(MemoryBoard):
     def random_bytes(self, count: int) -> bytes:
         return self._seed
 
-    def measure(self) -> Measurement:
-        return Measurement(400 + self.now_ms % 200, 60 + self.now_ms % 7, 3000 + self.now_ms % 50, None)
+    def temperature(self) -> int:
+        return 400 + self.now_ms % 200
+
+    def humidity(self) -> int:
+        return 60 + self.now_ms % 7
+
+    def battery(self) -> int:
+        return 3000 + self.now_ms % 50
 
 
 def make(board: BenchBoard, origin: str, pen: int, anchor: "tuple[int, bytes]", count: int) -> None:
