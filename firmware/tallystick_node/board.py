@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from tallystick_node.files import Storage
-    from tallystick_node.sensor import Measurement
+    from tallystick_node.sensor import Channel
 
     class Link(Protocol):
         """Payloads to and from a host; no call but wait() blocks."""
@@ -60,11 +60,12 @@ if TYPE_CHECKING:
         @property
         def random_bytes(self) -> Callable[[int], bytes]: ...
 
+        @property
+        def channels(self) -> list[Channel]:
+            """What it measures, in the order of a reading's records."""
+
         def uptime_ms(self) -> int:
             """Milliseconds since boot; never falls."""
-
-        def measure(self) -> Measurement:
-            """Raises SensorError."""
 
         def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
             """A reading is durable at the gateway and about to be forgotten. Raises StorageError to keep it."""
@@ -112,6 +113,7 @@ class MachineBoard:
         from tallystick_node.clock import Uptime
         from tallystick_node.files import Directory
         from tallystick_node.link import StreamLink
+        from tallystick_node.sensor import Channel
         from tallystick_node.sht3x import Sht3x
 
         micropython.kbd_intr(-1)  # a byte 03 in a frame is no Ctrl-C
@@ -124,21 +126,16 @@ class MachineBoard:
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])
         self.random_bytes = os.urandom
         self._machine = machine
-        self._sensor = Sht3x(machine.I2C(i2c))
-        self._battery = machine.ADC(battery_pin)
-        self._divider = divider
+        battery = machine.ADC(battery_pin)
+        self.channels = Sht3x(machine.I2C(i2c)).channels()
+        self.channels.append(
+            Channel("b", lambda: battery.read_u16() * 3300 * divider // 65535, 0, 65535, low_priority=True)
+        )
         self._light = machine.Pin(light, machine.Pin.OUT)
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()
-
-    def measure(self) -> "Measurement":
-        from tallystick_node.sensor import Measurement
-
-        temperature_centi_celsius, humidity_percent = self._sensor.measure()
-        battery_mv = self._battery.read_u16() * 3300 * self._divider // 65535
-        return Measurement(temperature_centi_celsius, humidity_percent, battery_mv, None)
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         """Nobody looks into a board."""

@@ -2,8 +2,8 @@
 
 import errno
 
+from tallystick_node import sensor
 from tallystick_node.errors import SensorError
-from tallystick_node.sensor import Measurement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ class MemoryBoard:
         self.now_ms = 0
         self.randomness = 0
         self.sensor_works = True
+        self.channels = [
+            sensor.Channel("t", self.temperature, -4000, 12500),
+            sensor.Channel("h", self.humidity, 0, 100, low_priority=True),
+            sensor.Channel("b", self.battery, 0, 65535, low_priority=True),
+        ]
         self.log: "list[tuple[int, bytes]]" = []  # (seq, identity) of every reading that was acked
         self.notes: "list[str]" = []
         self.lit = 0
@@ -103,10 +108,16 @@ class MemoryBoard:
     def uptime_ms(self) -> int:
         return self.now_ms
 
-    def measure(self) -> Measurement:
+    def temperature(self) -> int:
         if not self.sensor_works:
-            raise SensorError("no answer")
-        return Measurement(512, 70, 3600, None)
+            raise SensorError(sensor.NO_ANSWER)
+        return 512
+
+    def humidity(self) -> int:
+        return 70
+
+    def battery(self) -> int:
+        return 3600
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         self.log.append((seq, identity))

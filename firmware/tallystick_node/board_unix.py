@@ -19,7 +19,7 @@ from tallystick_node.cold_room import ColdRoom
 from tallystick_node.errors import NodeError, StorageError
 from tallystick_node.files import Directory
 from tallystick_node.link import StreamLink
-from tallystick_node.sensor import Measurement
+from tallystick_node.sensor import Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,17 +43,10 @@ class UnixBoard:
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])
         self.random_bytes = os.urandom
         self._acks_folder = os.getenv("TALLYSTICK_ACKS_DIR") or ""
-        self._has_door = os.getenv("TALLYSTICK_DOOR") == "1"
         self._power_on()
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()
-
-    def measure(self) -> Measurement:
-        measurement = self._room.measure(self.uptime_ms())
-        if not self._has_door:
-            measurement.door_open = None
-        return measurement
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         if not self._acks_folder:
@@ -85,7 +78,14 @@ class UnixBoard:
 
     def _power_on(self) -> None:
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
-        self._room = ColdRoom(int(os.getenv("TALLYSTICK_SEED") or 1), _excursion(os.getenv("TALLYSTICK_EXCURSION")))
+        room = ColdRoom(int(os.getenv("TALLYSTICK_SEED") or 1), _excursion(os.getenv("TALLYSTICK_EXCURSION")))
+        self.channels = [
+            Channel("t", lambda: room.measure(self.uptime_ms()).temperature_centi_celsius, -4000, 12500),
+            Channel("h", lambda: room.measure(self.uptime_ms()).humidity_percent, 0, 100, low_priority=True),
+            Channel("b", lambda: room.measure(self.uptime_ms()).battery_mv, 0, 65535, low_priority=True),
+        ]
+        if os.getenv("TALLYSTICK_DOOR") == "1":
+            self.channels.append(Channel("d", lambda: room.measure(self.uptime_ms()).door_open))
 
 
 def _setting(name: str) -> str:

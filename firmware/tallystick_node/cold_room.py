@@ -3,8 +3,6 @@
 Time in the room runs 60 times as fast as outside: a demo of a minute shows an hour of a room's life.
 """
 
-from tallystick_node.sensor import Measurement
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     Excursion = tuple[int, int]
@@ -22,6 +20,18 @@ GOODS_MASS = 12.0  # the goods hold this many times the air's heat
 DOOR_EVERY_S = 1500.0
 DOOR_OPEN_S = (10.0, 25.0)
 SENSOR_NOISE_CENTI = 5
+
+
+class Measurement:
+    """Hundredths of a degree Celsius, percent, millivolt."""
+
+    __slots__ = ("battery_mv", "door_open", "humidity_percent", "temperature_centi_celsius")
+
+    def __init__(self, temperature_centi_celsius: int, humidity_percent: int, battery_mv: int, door_open: bool) -> None:
+        self.temperature_centi_celsius = temperature_centi_celsius
+        self.humidity_percent = humidity_percent
+        self.battery_mv = battery_mv
+        self.door_open = door_open
 
 
 class ColdRoom:

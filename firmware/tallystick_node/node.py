@@ -3,7 +3,7 @@
 from tallystick_node import ed25519, sensor, state
 from tallystick_node import reserve as reserves
 from tallystick_node.chain import Chain
-from tallystick_node.errors import SensorError, StorageError
+from tallystick_node.errors import StorageError
 from tallystick_node.outbox import WINDOW_READINGS, Outbox
 from tallystick_node.store import Store
 from tallystick_node.twin import Twin
@@ -67,11 +67,9 @@ class Node:
             self.count("no_room")
             return
         try:
-            records = sensor.records(self.board.measure())
+            taken = sensor.measure(self.board.channels, now_ms)
             self._reserve(self.chain)
-            seq, data = self.chain.sign(now_ms, records)
-        except SensorError:
-            self.count("sensor_failed")
+            seq, data = self.chain.sign(now_ms, taken.records)
         except StorageError:
             self.count("flash_refused")
         else:

@@ -30,7 +30,19 @@ MAX_NAME_LETTERS = 2
 
 # The channels every node may have: name -> (unit, decimal exponent). Humidity is whole percent: no common sensor is
 # better than 1.5 %, and with it a reading of t, h and b is exactly the 210 bytes that DESIGN allows at worst.
-CHANNELS = {"t": ("Cel", -2), "h": ("%RH", 0), "b": ("V", -3), "d": (None, None)}
+# o: the node's own case opened; p, pb, pc, pd: probes on a cable; f: which channels have no value now, and why.
+CHANNELS = {
+    "t": ("Cel", -2),
+    "h": ("%RH", 0),
+    "b": ("V", -3),
+    "d": (None, None),
+    "o": (None, None),
+    "p": ("Cel", -2),
+    "pb": ("Cel", -2),
+    "pc": ("Cel", -2),
+    "pd": ("Cel", -2),
+    "f": (None, None),
+}
 
 KID_BYTES = 8
 _BASE_NAME_PREFIX = "urn:dev:os:"

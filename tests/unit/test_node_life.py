@@ -192,9 +192,9 @@ def test_an_older_anchor_replaces_no_newer_one(site: Site) -> None:
 
 def test_an_unused_anchor_dies_with_the_boot(site: Site) -> None:
     site.live(1, LINK)
-    site.sensor_works = False
+    site.segment_limit = 0  # it hears, and makes no reading
     assert site.live(2, message.build_anchor(LINK_KEY, 10, bytes(16))) == []
-    site.sensor_works = True
+    site.segment_limit = 1000
     assert site.live(1)[0].chain.anchor is None
 
 
@@ -291,11 +291,13 @@ def test_a_full_store_is_silence_and_not_loss(site: Site) -> None:
     assert app.wake(site).store.pending(1000) == list(range(1, 2 * SEGMENT_READINGS + 1)), "the oldest are kept"
 
 
-def test_a_broken_sensor_is_silence(site: Site) -> None:
+def test_a_broken_sensor_is_a_fault_and_no_silence(site: Site) -> None:
     site.sensor_works = False
-    assert site.live(5, LINK) == []
+    found = site.live(5, LINK)
+    assert len(found) == 5
+    assert {(one.pack.get("t"), one.pack.get("h"), one.pack.get("f")) for one in found} == {(None, 70, "t: no answer")}
     site.sensor_works = True
-    assert site.live(1)[0].chain.seq == 1, "no number was used for it"
+    assert site.live(1)[0].pack.get("f") is None
 
 
 def test_flash_that_refuses_stops_readings_and_not_the_node(site: Site) -> None:

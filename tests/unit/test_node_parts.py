@@ -1,4 +1,4 @@
-"""The node's small parts: sensor, cold room, clock, link, firmware hash, and the lists of files to install."""
+"""The node's small parts: cold room, clock, link, firmware hash, and the lists of files to install."""
 
 import json
 import os
@@ -11,66 +11,17 @@ from typing import BinaryIO, cast
 import pytest
 
 import tallystick_node
-from tallystick_node import sensor, sht3x
 from tallystick_node.board_unix import _excursion
 from tallystick_node.clock import Uptime
 from tallystick_node.cold_room import ColdRoom
-from tallystick_node.errors import SensorError
 from tallystick_node.firmware import firmware_hash
 from tallystick_node.link import READ_LIMIT_BYTES, StreamLink
-from tallystick_node.sensor import Measurement
 from tallystick_tools import micropython
 from tallystick_wire import frame
-from tallystick_wire.senml import Decimal
 
 FIRMWARE = Path(tallystick_node.__file__).parents[1]
 MINUTE_MS = 60_000
 WARM_CENTI_CELSIUS = 800
-
-# --- sensor
-
-
-def test_records_of_a_measurement() -> None:
-    found = sensor.records(Measurement(-512, 70, 3600, True))
-    assert [(one.name, one.unit, one.value) for one in found] == [
-        ("t", "Cel", Decimal(-2, -512)),
-        ("h", "%RH", 70),
-        ("b", "V", Decimal(-3, 3600)),
-        ("d", None, True),
-    ]
-    assert [one.name for one in sensor.records(Measurement(0, 0, 0, None))] == ["t", "h", "b"]
-
-
-@pytest.mark.parametrize("values", [(-9001, 50, 3000), (15001, 50, 3000), (0, -1, 3000), (0, 101, 3000), (0, 50, -1)])
-def test_what_no_sensor_can_say_is_refused(values: tuple[int, int, int]) -> None:
-    with pytest.raises(SensorError):
-        Measurement(*values, None)
-
-
-def test_sht3x() -> None:
-    assert sht3x._crc8(b"\xbe\xef") == 0x92, "the datasheet's example"
-    assert sht3x.decode(bytes.fromhex("000081") + bytes.fromhex("000081")) == (-4500, 0)
-    assert sht3x.decode(bytes.fromhex("ffffac") + bytes.fromhex("ffffac")) == (13000, 100)
-    good = bytes.fromhex("6666936666" + "93")
-    assert sht3x.decode(good) == (2500, 40)
-    for bit in range(8 * len(good)):
-        answer = bytearray(good)
-        answer[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(SensorError, match="checksum"):
-            sht3x.decode(bytes(answer))
-
-
-def test_a_silent_sht3x() -> None:
-    class Bus:
-        def writeto(self, address: int, data: bytes) -> int:
-            raise OSError(19, "no device")
-
-        def readfrom(self, address: int, count: int) -> bytes:
-            return b""
-
-    with pytest.raises(SensorError, match="SHT3x"):
-        sht3x.Sht3x(Bus()).measure()
-
 
 # --- cold room
 
