@@ -35,6 +35,7 @@ READING = "reading"
 GATEWAY_CHECKPOINT, LEDGER_CHECKPOINT, COSIGNATURE = "gateway-checkpoint", "ledger-checkpoint", "cosignature"
 ENROL_REQUEST, ENROLMENT, REVOCATION = "enrol-request", "enrolment", "revocation"
 ASSOCIATION, FACILITY, PLEDGE = "association", "facility", "pledge"
+TAG, TAG_JOB = "tag", "tag-job"
 
 # The one table of who may sign what. A key that could sign two kinds of thing could be tricked into the other one.
 MAY_SIGN: dict[str, frozenset[str]] = {
@@ -44,7 +45,7 @@ MAY_SIGN: dict[str, frozenset[str]] = {
     WITNESS: frozenset({COSIGNATURE}),
     AUDITOR: frozenset({COSIGNATURE}),
     ORGANISATION: frozenset({FACILITY, PLEDGE, ENROL_REQUEST}),
-    INSTALLER: frozenset({ASSOCIATION, ENROL_REQUEST}),
+    INSTALLER: frozenset({ASSOCIATION, TAG, ENROL_REQUEST}),
     DECISION: frozenset({DECISION, ENROL_REQUEST}),
     # Nothing that these sign has a format yet, so they may sign nothing.
     STAFF: frozenset(),
@@ -52,6 +53,8 @@ MAY_SIGN: dict[str, frozenset[str]] = {
     TAG_VERIFIER: frozenset(),
     FIRMWARE: frozenset(),
     **{role: frozenset({ENROLMENT, REVOCATION}) for role in AUTHORITY_ROLES},
+    # Who enrols installers also hands them the keys of a job.
+    AUTHORITY_PREFIX + INSTALLER: frozenset({ENROLMENT, REVOCATION, TAG_JOB}),
 }
 
 _FIELD = 2**255 - 19

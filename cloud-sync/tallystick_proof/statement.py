@@ -5,6 +5,7 @@ Parsing checks form and fields; `verify` checks one signature. Whether the signe
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,13 @@ MAX_NODES = 64  # nodes of one association: a cold room has a handful, and a dec
 MAX_FIRMWARE_HASH_BYTES = 32  # a node reports 8 bytes of it, a manufacturer's SHA-256 has 32
 MAX_MINOR_UNITS = 2**63 - 1  # money fits a signed 64-bit column
 MAX_DECISION_NUMBER = 2**32 - 1
+MAX_TAG_EPOCH = 2**32 - 1  # how often a tag was given an identity
+MAX_TAG_KEY_VERSION = 255  # one byte on the tag
+MAX_JOB_TAGS = 10_000  # of one sealed job: a day has hundreds
+TAG_CHIPS = ("ntag213", "ntag215", "ntag216", "ntag424", "ntag424tt")
 MAX_CHANNELS = 16  # names of one or two letters that one node measures
 
+_ITEM_PATH = re.compile(r"/01/[0-9]{14}/21/(?:[A-Za-z0-9._-]|%2[0-9A-F]|%3[A-F]){1,20}")  # GS1's set, as in a URL
 _TYP_PREFIX, _TYP_SUFFIX = "application/vnd.tallystick.", "+cbor"
 _LABELS = [cose.LABEL_ALG, cose.LABEL_KID, cose.LABEL_TYP]
 
@@ -64,6 +70,16 @@ def _integer(most: int, least: int = 0) -> Check:
 
 def _word(*words: str) -> Check:
     return lambda value: None if isinstance(value, str) and value in words else f"must be one of {', '.join(words)}"
+
+
+def _flag(value: object) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def _item_path(value: object) -> str | None:
+    """/01/<GTIN-14>/21/<serial>: the path of a GS1 Digital Link, percent-encoded."""
+    good = isinstance(value, str) and _ITEM_PATH.fullmatch(value)
+    return None if good else "must be a path like /01/09506000134352/21/AB-1"
 
 
 def _or_null(check: Check) -> Check:
@@ -171,6 +187,28 @@ TABLE: dict[str, Form] = {
     ),
     keys.REVOCATION: Form({"thumbprint": _HASH, "reason": _word("retired", "compromised")}),
     keys.ASSOCIATION: Form({"place": _TEXT, "lot": _TEXT, "nodes": _different(_HASH, MAX_NODES), "since_ms": _MS}),
+    keys.TAG: Form(
+        {
+            "item": _item_path,
+            "chip": _word(*TAG_CHIPS),
+            "copyable": _flag,
+            "uid": _HASH,  # a salted commitment
+            "epoch": _or_null(_integer(MAX_TAG_EPOCH)),
+            "key_set": _TEXT,
+            "key_version": _integer(MAX_TAG_KEY_VERSION, 1),
+            "since_ms": _MS,
+        }
+    ),
+    keys.TAG_JOB: Form(
+        {
+            "installer": _or_null(_HASH),
+            "job": _exactly(16),
+            "key_set": _TEXT,
+            "key_version": _integer(MAX_TAG_KEY_VERSION, 1),
+            "count": _integer(MAX_JOB_TAGS, 1),
+            "sealed": _HASH,
+        }
+    ),
     keys.FACILITY: Form(
         {
             "lender": _HASH,

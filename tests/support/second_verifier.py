@@ -330,6 +330,14 @@ def is_map(value: Any) -> bool:
     return isinstance(value, Map)
 
 
+def is_item_path(value: Any) -> bool:
+    parts = value.split("/") if isinstance(value, str) else []
+    if len(parts) != 5 or parts[:2] != ["", "01"] or parts[3] != "21" or not re.fullmatch("[0-9]{14}", parts[2]):
+        return False
+    characters = re.sub("%2[0-9A-F]|%3[A-F]", "-", parts[4])
+    return 1 <= len(characters) <= 20 and re.fullmatch("[A-Za-z0-9._-]*", characters) is not None
+
+
 FIELDS: dict[str, dict[str, Any]] = {
     "enrol-request": {
         "key": hash32,
@@ -349,6 +357,24 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
     "revocation": {"thumbprint": hash32, "reason": lambda value: value in ("retired", "compromised")},
     "association": {"place": is_text, "lot": is_text, "nodes": is_nodes, "since_ms": is_int},
+    "tag": {
+        "item": is_item_path,
+        "chip": lambda value: value in ("ntag213", "ntag215", "ntag216", "ntag424", "ntag424tt"),
+        "copyable": lambda value: value is True or value is False,
+        "uid": hash32,
+        "epoch": optional(lambda value: is_int(value, 0, 2**32 - 1)),
+        "key_set": is_text,
+        "key_version": lambda value: is_int(value, 1, 255),
+        "since_ms": is_int,
+    },
+    "tag-job": {
+        "installer": optional(hash32),
+        "job": lambda value: is_bytes(value, 16),
+        "key_set": is_text,
+        "key_version": lambda value: is_int(value, 1, 255),
+        "count": lambda value: is_int(value, 1, 10_000),
+        "sealed": hash32,
+    },
     "facility": {
         "lender": hash32,
         "borrower": hash32,
@@ -378,7 +404,13 @@ FIELDS: dict[str, dict[str, Any]] = {
     },
 }
 COMMON = {"aud": is_text, "jti": lambda value: is_bytes(value, 16), "exp": optional(is_int)}
-SIGNER = {"association": "installer", "facility": "organisation", "pledge": "organisation", "decision": "decision"}
+SIGNER = {
+    "association": "installer",
+    "tag": "installer",
+    "facility": "organisation",
+    "pledge": "organisation",
+    "decision": "decision",
+}
 
 
 class Statement(Signed):
