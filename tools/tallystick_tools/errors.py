@@ -10,6 +10,7 @@ ToolError
     ├── FieldCollision  two tags lie on the emulated antenna
     ├── FieldLost       the activated tag left the emulated antenna, or lost its power
     ├── ReaderGone      the emulated reader fell out
+    ├── ChipRefusal     what an emulated NTAG 424 answers no to, with its status word
     └── BadEeprom       bytes that are no saved EEPROM of this kind of tag
 """
 
@@ -52,6 +53,14 @@ class FieldLost(EmulatedTagError):
 
 class ReaderGone(EmulatedTagError):
     """The reader fell out, as if its plug was pulled; a new reader starts afresh."""
+
+
+class ChipRefusal(EmulatedTagError):
+    """The emulated chip refuses a command; `status` is its status word."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"{status:04X}")
+        self.status = status
 
 
 class BadEeprom(EmulatedTagError):

@@ -6,7 +6,7 @@ that does not answer. `cut` makes the power or the reader fail at one chosen com
 
 import threading
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 from tallystick_tools.errors import FieldCollision, FieldLost, ReaderGone
 
@@ -147,9 +147,9 @@ class Field:
             if cut is None:
                 return tag.answer(command)
             self._cut = None
-            return self._fail(tag, cut, command)
+            self._fail(tag, cut, command)
 
-    def _fail(self, tag: EmulatedTag, cut: Cut, command: bytes) -> None:
+    def _fail(self, tag: EmulatedTag, cut: Cut, command: bytes) -> NoReturn:
         if cut.moment == "after":
             tag.answer(command)
         elif cut.moment == "torn":

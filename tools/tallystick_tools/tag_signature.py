@@ -8,8 +8,8 @@ for NTAG21x is built in.
 
 import hashlib
 
-from ecdsa import NIST224p, SigningKey
-from ecdsa.curves import Curve, SECP128r1
+from ecdsa import NIST224p, SigningKey  # type: ignore[import-untyped]
+from ecdsa.curves import Curve, SECP128r1  # type: ignore[import-untyped]
 
 PUBLISHED = {
     bytes.fromhex("04E10CDA993C80"): bytes.fromhex("8B76052EE42F5567BEB53238B3E3F9950707C0DCC956B5C5EFCFDB709B2D82B3")

@@ -1,0 +1,77 @@
+"""What an NTAG 424 DNA keeps without power, and how it is saved."""
+
+from dataclasses import dataclass, field
+
+from tallystick_tools.errors import BadEeprom, ChipRefusal
+from tallystick_tools.tag_ntag424_files import KEYS, File, Settings, delivered_files
+from tallystick_wire import cbor
+from tallystick_wire.errors import CborError
+
+UID_BYTES, KEY_BYTES = 7, 16
+FAILURES_LIMIT, FAILURES_DECREMENT = 1000, 10  # as delivered (SetConfiguration, option 0Ah)
+TAMPER_CLOSED, TAMPER_OPEN, TAMPER_OFF = b"C", b"O", b"I"
+
+
+@dataclass
+class Eeprom:
+    """Factory-fresh unless told otherwise: zero keys, version 0, three files, AES mode."""
+
+    uid: bytes
+    tag_tamper: bool
+    keys: list[bytes] = field(default_factory=lambda: [bytes(KEY_BYTES)] * KEYS)
+    versions: list[int] = field(default_factory=lambda: [0] * KEYS)
+    failures: list[int] = field(default_factory=lambda: [0] * KEYS)
+    files: list[File] = field(default_factory=delivered_files)
+    random_id: bool = False
+    lrp: bool = False
+    counts_failures: bool = True
+    failures_limit: int = FAILURES_LIMIT
+    failures_decrement: int = FAILURES_DECREMENT
+    strong_modulation: bool = True
+    capabilities: bytes = bytes(2)  # PDCap2.5 and PDCap2.6
+    tamper_enabled: bool = False
+    tamper_right: int = 0xE
+    tamper_opened: bool = False  # for ever
+
+    def measure(self, loop_open: bool) -> bytes:
+        """TTPermStatus and TTCurrStatus; an open loop is remembered for good."""
+        if not self.tamper_enabled:
+            return TAMPER_OFF * 2
+        self.tamper_opened |= loop_open
+        return (TAMPER_OPEN if self.tamper_opened else TAMPER_CLOSED) + (TAMPER_OPEN if loop_open else TAMPER_CLOSED)
+
+    def to_bytes(self) -> bytes:
+        files = [[one.settings.to_bytes(), bytes(one.data), one.counter] for one in self.files]
+        return cbor.encode(["NTAG 424", self.uid, self.keys, self.versions, self.failures, files, self._flags()])
+
+    def _flags(self) -> list[object]:
+        return [
+            self.tag_tamper,
+            self.random_id,
+            self.lrp,
+            self.counts_failures,
+            self.failures_limit,
+            self.failures_decrement,
+            self.strong_modulation,
+            self.capabilities,
+            self.tamper_enabled,
+            self.tamper_right,
+            self.tamper_opened,
+        ]
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Eeprom":
+        """The EEPROM that was saved; BadEeprom for anything else."""
+        try:
+            magic, uid, keys, versions, failures, files, flags = cbor.decode(data)
+            if magic != "NTAG 424" or len(files) != 3:
+                raise BadEeprom("not the EEPROM of an emulated NTAG 424 DNA")
+            made = cls(uid, flags[0], keys, versions, failures)
+            for file, (settings, content, counter) in zip(made.files, files, strict=True):
+                file.settings, file.data, file.counter = Settings.from_bytes(settings), bytearray(content), counter
+            made.random_id, made.lrp, made.counts_failures, made.failures_limit, made.failures_decrement = flags[1:6]
+            made.strong_modulation, made.capabilities = flags[6:8]
+            made.tamper_enabled, made.tamper_right, made.tamper_opened = flags[8:]
+        except (CborError, ChipRefusal, TypeError, ValueError, IndexError):
+            raise BadEeprom("not the EEPROM of an emulated NTAG 424 DNA") from None
+        return made
