@@ -28,7 +28,8 @@ PASSWORD_KEY = 5
 KEY_BYTES = 16
 FACTORY_VERSION = 0  # of a key that is all zero
 MIN_KEY_VERSION = 1
-MAX_KEY_VERSION = 255  # one byte on the tag
+MAX_KEY_VERSION = 254  # one byte on the tag
+RETIRED_VERSION = 255  # of a random key that nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class TagKeys(Protocol):
 
     @property
     def version(self) -> int:
-        """1 to 255: which generation of keys this is. Written beside each key, and into the journal."""
+        """1 to 254: which generation of keys this is. Written beside each key, and into the journal."""
         ...
 
     def key(self, uid: bytes, number: int) -> bytes:
