@@ -13,6 +13,7 @@ from tallystick_edge import status as looking
 from tallystick_edge.clock import Clock
 from tallystick_edge.errors import ConfigError, EdgeError
 from tallystick_edge.journal import Journal
+from tallystick_edge.link_config import DEFAULT_MQTT_PORT, MqttConfig
 from tallystick_proof import keys
 from tallystick_provisioning import key_file, site
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
@@ -30,6 +31,10 @@ def enrol(
     trust: Path,
     ledger: str,
     port: list[str] | None = None,
+    mqtt: str | None = None,
+    mqtt_ca: Path | None = None,
+    mqtt_user: str | None = None,
+    mqtt_password_file: Path | None = None,
     site_key: Path | None = None,
     checkpoint_interval_ms: int | None = None,
     anchor_interval_ms: int | None = None,
@@ -43,6 +48,9 @@ def enrol(
     Example:
         tallystick gateway enrol gw --authority site/authorities/gateway.key --trust site/trust.toml
         --ledger http://ledger.example --site-key site/site.key --port /dev/ttyUSB0
+        tallystick gateway enrol gw --authority site/authorities/gateway.key --trust site/trust.toml
+        --ledger http://ledger.example --mqtt broker.example:8883 --mqtt-ca broker/ca.crt --mqtt-user gateway
+        --mqtt-password-file broker/gateway.password
 
     Parameters
     ----------
@@ -56,6 +64,14 @@ def enrol(
         Address of the ledger, like http://ledger.example.
     port
         Serial port of a node; once for each.
+    mqtt
+        Broker that nodes publish to, as HOST or HOST:PORT; `gateway broker-config` makes the files for it.
+    mqtt_ca
+        Certificate of the authority that signed the broker's certificate.
+    mqtt_user
+        The gateway's name at the broker.
+    mqtt_password_file
+        File with the gateway's password at the broker (mode 0600).
     site_key
         Key file that the gateways of the site share; default: site.key beside trust.toml.
     checkpoint_interval_ms
@@ -71,6 +87,7 @@ def enrol(
     signer = key_file.load(authority, keys.AUTHORITY_PREFIX + keys.GATEWAY)
     shared = site_key or trust.parent / SITE_KEY
     site.load(shared)
+    brokers = _broker(mqtt, mqtt_ca, mqtt_user, mqtt_password_file)
     numbers = {
         "checkpoint_interval_ms": checkpoint_interval_ms,
         "anchor_interval_ms": anchor_interval_ms,
@@ -80,8 +97,9 @@ def enrol(
         trust=str(trust.resolve()),
         ledger=ledger,
         site_key=str(shared.resolve()),
-        ports=port or [configuration.EXAMPLE_PORT],
+        ports=port or ([] if brokers else [configuration.EXAMPLE_PORT]),
         numbers={name: number for name, number in numbers.items() if number is not None},
+        brokers=brokers,
     )
     _check_new(text, folder)
     enrolling.check(folder, signer, trusted)
@@ -89,6 +107,25 @@ def enrol(
         print(text, end="")
         return DONE
     return _send(enrolling.enrol(folder, signer, trusted, text), client)
+
+
+def _broker(
+    address: str | None, ca: Path | None, user: str | None, password_file: Path | None
+) -> list[MqttConfig]:
+    """The broker of --mqtt, its files looked at; they come together or not at all."""
+    if address is None:
+        if ca or user or password_file:
+            raise ConfigError("--mqtt is missing: the broker as HOST or HOST:PORT")
+        return []
+    if ca is None or user is None or password_file is None:
+        raise ConfigError("--mqtt needs --mqtt-ca, --mqtt-user and --mqtt-password-file too")
+    host, _, port = address.rpartition(":") if ":" in address else (address, "", str(DEFAULT_MQTT_PORT))
+    if not port.isdecimal():
+        raise ConfigError(f"--mqtt: {address!r} is no HOST or HOST:PORT")
+    made = MqttConfig(host, ca.resolve(), user, password_file.resolve(), int(port))
+    if complaints := files.link_complaints([made]):
+        raise ConfigError(*complaints)
+    return [made]
 
 
 def _check_new(text: str, folder: Path) -> None:
@@ -172,6 +209,7 @@ def config_check(config: Path) -> int:
     """
     values, complaints = configuration.examine(configuration.read(config), config.parent)
     complaints += files.complaints({key: values[key] for key in configuration.PATHS if key in values})
+    complaints += files.link_complaints(values.get("links", ()))
     if complaints:
         print("\n".join(f"{config}: {complaint}" for complaint in complaints), file=sys.stderr)
         return REFUSED

@@ -10,22 +10,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tallystick_edge import link_config
 from tallystick_edge.errors import ConfigError
+from tallystick_edge.link_config import LinkConfig, MqttConfig, SerialConfig
 from tallystick_provisioning import address, text_file, toml_text
 from tallystick_provisioning.errors import AddressError, FileError
 
 MAX_CONFIG_BYTES = 64 * 1024  # a page of settings; more is some other file
-MAX_LINKS = 16  # one thread each; a Pi with a hub has fewer ports
 MAX_COMMIT_ROWS = 1000  # one commit of 1000 rows takes about 12 ms; beyond, acks wait for nothing gained
 MAX_INTERVAL_MS = 24 * 3600 * 1000  # a gateway that speaks less than daily looks dead
-
-
-@dataclass(frozen=True, slots=True)
-class LinkConfig:
-    """One way to nodes: a serial port."""
-
-    kind: str
-    port: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,6 @@ NUMBERS = {
     "metrics_port": (0, 65535),
 }
 REQUIRED = (*PATHS, "ledger", "links")
-LINK_KEYS = ("kind", "port")
 EXAMPLE_PORT = "/dev/ttyUSB0"
 DEFAULTS = {field.name: field.default for field in fields(Config) if field.name in NUMBERS}
 
@@ -106,40 +98,13 @@ def examine(text: str, folder: Path) -> tuple[dict[str, Any], list[str]]:
             except ConfigError as error:
                 complaints += [f"{_line(text, key)}: {complaint}" for complaint in error.complaints]
     values |= {key: folder / values[key] for key in PATHS if key in values}
+    if "links" in values:
+        values["links"] = tuple(link_config.under(folder, link) for link in values["links"])
     return values, complaints
 
 
 def _links(links: Any, _: str) -> tuple[LinkConfig, ...]:
-    if not isinstance(links, list) or not 0 < len(links) <= MAX_LINKS:
-        raise ConfigError(f"links must be an array of 1 to {MAX_LINKS} tables")
-    read_ones: list[LinkConfig] = []
-    complaints: list[str] = []
-    for number, link in enumerate(links, start=1):
-        try:
-            one = _link(link)
-        except ConfigError as error:
-            complaints += [f"link {number}: {complaint}" for complaint in error.complaints]
-            continue
-        if one in read_ones:
-            complaints.append(f"link {number}: the port {one.port} occurs twice")
-        read_ones.append(one)
-    if complaints:
-        raise ConfigError(*complaints)
-    return tuple(read_ones)
-
-
-def _link(link: Any) -> LinkConfig:
-    if not isinstance(link, dict):
-        raise ConfigError('must be a table like { kind = "serial", port = "/dev/ttyUSB0" }')
-    for key in link:
-        if key not in LINK_KEYS:
-            raise ConfigError(f"unknown key {key!r}; known are {', '.join(LINK_KEYS)}")
-    kind, port = link.get("kind"), link.get("port")
-    if kind != "serial":
-        raise ConfigError(f"kind must be 'serial', not {kind!r}")
-    if not isinstance(port, str) or not port:
-        raise ConfigError("port must be the path of a serial port")
-    return LinkConfig(kind, port)
+    return link_config.parse(links)
 
 
 def _text(value: Any, key: str) -> str:
@@ -179,9 +144,16 @@ def _line(text: str, key: str) -> str:
     return "somewhere"
 
 
-def template(trust: str, ledger: str, site_key: str, ports: Sequence[str], numbers: Mapping[str, int]) -> str:
+def template(
+    trust: str,
+    ledger: str,
+    site_key: str,
+    ports: Sequence[str],
+    numbers: Mapping[str, int],
+    brokers: Sequence[MqttConfig] = (),
+) -> str:
     """A gateway.toml to start from; `numbers` are those that differ from the defaults."""
-    links = ", ".join(f'{{ kind = "serial", port = {toml_text.quoted(port)} }}' for port in ports)
+    tables = [SerialConfig(port).table() for port in ports] + [broker.table() for broker in brokers]
     lines = [f"{name} = {numbers[name]}" if name in numbers else f"# {name} = {DEFAULTS[name]}" for name in NUMBERS]
     return f"""# One gateway. Check it with `tallystick gateway config check`. Paths are relative to this file.
 state_dir = "state"
@@ -190,7 +162,7 @@ ledger = {toml_text.quoted(ledger)}
 key = "gateway.key"
 token = "token"
 site_key = {toml_text.quoted(site_key)}
-links = [{links}]
+links = [{', '.join(tables)}]
 
 # checkpoint_interval_ms: how often the log is signed and sent. anchor_interval_ms: how often nodes get a ledger
 # checkpoint. One fsync is for at most commit_rows readings, or for those of commit_ms. metrics_port 0: none.

@@ -1,11 +1,13 @@
 """The files that gateway.toml names, read and checked before anything runs."""
 
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick_edge.config import Config
+from tallystick_edge.link_config import LinkConfig, MqttConfig
 from tallystick_proof import keys
 from tallystick_proof.trust import Trust
 from tallystick_provisioning import key_file, secret_file, site
@@ -48,6 +50,22 @@ def complaints(paths: Mapping[str, Path]) -> list[str]:
                 found.append(f"{key}: {path}: is a file; a folder is needed")
         except (ProvisioningError, OSError) as error:
             found.append(f"{key}: {error}")
+    return found
+
+
+def link_complaints(links: Iterable[LinkConfig]) -> list[str]:
+    """What is wrong with the files that links name."""
+    found = []
+    for link in links:
+        if isinstance(link, MqttConfig):
+            try:
+                ssl.create_default_context(cafile=link.ca)
+            except (OSError, ssl.SSLError) as error:
+                found.append(f"{link.name}: ca: {link.ca}: {error.strerror or error}")
+            try:
+                secret_file.read(link.password_file)
+            except ProvisioningError as error:
+                found.append(f"{link.name}: password_file: {error}")
     return found
 
 

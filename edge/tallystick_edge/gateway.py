@@ -1,7 +1,7 @@
 """The gateway's whole life on one screen.
 
     link threads --queue--> writer thread: judge -> commit (fsync) -> ack, anchors      link.py, intake.py, writer.py
-                            sync thread: sign checkpoints -> send -> keep the answer    sync.py
+    (serial ports, brokers) sync thread: sign checkpoints -> send -> keep the answer    mqtt_link.py, sync.py
                             one log between them: buffer, journal and Merkle log        log.py
 """
 
@@ -16,7 +16,8 @@ from tallystick_edge.errors import LogDamaged
 from tallystick_edge.files import Files
 from tallystick_edge.journal import Journal
 from tallystick_edge.known import Known
-from tallystick_edge.link import SerialLink
+from tallystick_edge.link import Link, SerialLink
+from tallystick_edge.link_config import LinkConfig, SerialConfig
 from tallystick_edge.log import Log, salvage
 from tallystick_edge.metrics import Metrics
 from tallystick_edge.recovery import Recovered
@@ -39,7 +40,7 @@ def run(config: Config, files: Files, journal: Journal, stop: threading.Event, c
         # The first entry of every boot says so: a verifier sees where the gateway was down.
         writer.say(entry.NOTE_BOOT, {"rows": found.rows, "bad_rows": len(found.bad_rows)})
         syncer = Syncer(config, files, log, maker, metrics, journal, writer.offer_anchor)
-        links = [SerialLink(link.port, writer.arrivals, metrics, writer.link_changed) for link in config.links]
+        links = [_link(one, files, writer, metrics) for one in config.links]
         syncing = threading.Thread(target=syncer.run, args=(stop,), name="sync")
         if config.metrics_port:
             metrics.serve(config.metrics_port)
@@ -65,6 +66,16 @@ def run(config: Config, files: Files, journal: Journal, stop: threading.Event, c
             metrics.stop()
             journal.info("stopped", rows=len(log), backlog=log.backlog())
             log.close()
+
+
+def _link(settings: LinkConfig, files: Files, writer: Writer, metrics: Metrics) -> Link:
+    if isinstance(settings, SerialConfig):
+        return SerialLink(settings.port, writer.arrivals, metrics, writer.link_changed)
+    # Only what reads a broker needs its library.
+    from tallystick_edge.mqtt_link import MqttLink
+
+    client_id = f"tallystick-{files.signer.thumbprint.hex()}"
+    return MqttLink(settings, client_id, writer.arrivals, metrics, writer.link_changed)
 
 
 def recover(path: Path, files: Files, journal: Journal) -> tuple[Log, Known, Recovered]:

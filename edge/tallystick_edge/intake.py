@@ -29,11 +29,14 @@ WRONG_NAME = "wrong-name"
 UNKNOWN_FULL = "unknown-full"
 RATE_LIMITED = "rate-limited"
 FORKS_FULL = "forks-full"
+FOREIGN_TOPIC = "foreign-topic"  # of another node than the one that the broker let in
 
 STORES = frozenset({NEW, FORK, UNKNOWN})
 ACKNOWLEDGES = frozenset({NEW, FORK, DUPLICATE, STORED_LONG_AGO, ENROLLED_SINCE})
 VERIFIED = frozenset({NEW, FORK, ENROLLED_SINCE})
-REFUSALS = frozenset({MALFORMED, BAD_SIGNATURE, REVOKED, WRONG_NAME, UNKNOWN_FULL, RATE_LIMITED, FORKS_FULL})
+REFUSALS = frozenset(
+    {MALFORMED, BAD_SIGNATURE, REVOKED, WRONG_NAME, UNKNOWN_FULL, RATE_LIMITED, FORKS_FULL, FOREIGN_TOPIC}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,24 @@ class Verdict:
 
 
 def judge(
-    known: Known, payload: bytes, is_stored: Callable[[bytes], bool], may_spend: Callable[[bytes], bool]
+    known: Known,
+    payload: bytes,
+    is_stored: Callable[[bytes], bool],
+    may_spend: Callable[[bytes], bool],
+    sender: bytes | None = None,
 ) -> Verdict:
     """The verdict on `payload`.
 
     `is_stored` asks the log for exact reading bytes; it is asked rarely. `may_spend` is asked once for each reading
-    whether its kid (b"" for all that are not enrolled together) is within its rate.
+    whether its kid (b"" for all that are not enrolled together) is within its rate. `sender` is the kid that the link
+    vouches for, if it can: a node brings its own readings, and the answers go where it hears them.
     """
     try:
         arrived = parse(payload)
     except WireError:
         return Verdict(_judge_other(payload))
+    if sender is not None and arrived.kid != sender:
+        return Verdict(FOREIGN_TOPIC)
     key = known.node(arrived.kid)
     if not may_spend(b"" if key is None else arrived.kid):
         return Verdict(RATE_LIMITED, arrived)

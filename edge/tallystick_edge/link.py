@@ -29,10 +29,23 @@ class Route(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A whole payload and the link it came by."""
+    """A whole payload and the link it came by.
+
+    `sender` is the kid that the link vouches for, where it can. `settle(durable)` is called once the payload is durable
+    or refused for good (True), or when it could not be kept (False).
+    """
 
     payload: bytes
     route: Route
+    sender: bytes | None = None
+    settle: Callable[[bool], None] | None = None
+
+
+class Link(Protocol):
+    """A thread that puts what arrives into the queue it was made with."""
+
+    def start(self, stop: threading.Event) -> None: ...
+    def join(self) -> None: ...
 
 
 class SerialLink:
@@ -72,6 +85,7 @@ class SerialLink:
             try:
                 self._port = SerialPort(self.path)
             except PortError as error:
+                self._metrics.link_failures.labels(self.name).inc()
                 if not complained:
                     self._on_change(self.name, False, str(error))
                 complained = True
@@ -79,8 +93,10 @@ class SerialLink:
                 wait_s = min(REOPEN_MAX_S, wait_s * 2)
                 continue
             wait_s, complained = REOPEN_FIRST_S, True
+            self._metrics.link_up.labels(self.name).set(1)
             self._on_change(self.name, True, "")
             reason = self._read(self._port, stop)
+            self._metrics.link_up.labels(self.name).set(0)
             port, self._port = self._port, None
             port.close()
             if reason:
@@ -94,6 +110,7 @@ class SerialLink:
             except PortError as error:
                 return str(error)
             self._metrics.damaged(self.name, port.decoder)
+            self._metrics.link_received.labels(self.name).inc(len(payloads))
             for payload in payloads:
                 self._put(Arrival(payload, self), stop)
         return ""

@@ -38,6 +38,9 @@ class Metrics:
             buckets=COMMIT_BUCKETS_S,
         )
         self.frames_damaged = self._counter("frames_damaged", "Frames that were left out.", "link", "reason")
+        self.link_up = self._gauge("link_up", "1 while a link is there.", "link")
+        self.link_received = self._counter("link_received", "Payloads that came by a link.", "link")
+        self.link_failures = self._counter("link_failures", "Times that a link could not be made or was lost.", "link")
         self.syncs = self._counter("syncs", "Sync rounds.", "outcome")
         self.epochs = self._counter("epochs", "Trees opened because the ledger knew another history.")
         self.size = self._gauge("log_rows", "Rows in the log.")
@@ -50,8 +53,8 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"tallystick_gateway_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"tallystick_gateway_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"tallystick_gateway_{name}", text, labels, registry=self.registry)
 
     def damaged(self, link: str, decoder: Decoder) -> None:
         """Take over what a link's decoder counted since the last call; a reopened port starts again at 0."""

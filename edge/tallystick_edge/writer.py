@@ -74,11 +74,16 @@ class Writer:
     def step(self, wait_s: float) -> None:
         """Wait at most `wait_s` for something to arrive, and see one group of arrivals through."""
         judged = [(arrival, self._judge(arrival)) for arrival in self._take(wait_s)]
-        if self._commit(judged):
+        durable = self._commit(judged)
+        if durable:
             # Only now is anything promised. A crash here: all of it is durable and no node knows; they send again, and
             # what is stored is acknowledged as a duplicate. If the commit failed nothing was kept, and nobody is told.
             self._acknowledge(judged)
             # A crash here: the same, but some nodes know.
+        # Brokers are told last. A crash in between: they send again what they were not told, and it is a duplicate.
+        for arrival, _ in judged:
+            if arrival.settle is not None:
+                arrival.settle(durable)
         self._hand_out_anchors()
         recovery.take_downlink(self._log, self._known, self._journal)
         self._metrics.size.set(len(self._log))
@@ -103,7 +108,7 @@ class Writer:
         return group
 
     def _judge(self, arrival: Arrival) -> Verdict:
-        verdict = intake.judge(self._known, arrival.payload, self._log.is_stored, self._may_spend)
+        verdict = intake.judge(self._known, arrival.payload, self._log.is_stored, self._may_spend, arrival.sender)
         self._count(verdict)
         if verdict.reading is not None:
             if verdict.store is not None:

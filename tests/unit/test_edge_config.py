@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tallystick_edge import commands, config
-from tallystick_edge.config import Config, LinkConfig
+from tallystick_edge import commands, config, link_config
+from tallystick_edge.config import Config
 from tallystick_edge.errors import ConfigError
+from tallystick_edge.link_config import SerialConfig
 
 GOOD = config.template(
     "../site/trust.toml", "http://ledger.example/", "../site/site.key", ["/dev/ttyUSB0", "/dev/ttyACM1"], {}
@@ -22,7 +23,7 @@ def test_the_template_is_good() -> None:
     made = parse(GOOD)
     assert made.ledger == "http://ledger.example"
     assert made.trust == Path("/gw/../site/trust.toml")
-    assert made.links == (LinkConfig("serial", "/dev/ttyUSB0"), LinkConfig("serial", "/dev/ttyACM1"))
+    assert made.links == (SerialConfig("/dev/ttyUSB0"), SerialConfig("/dev/ttyACM1"))
     assert (made.checkpoint_interval_ms, made.commit_rows, made.commit_ms) == (60_000, 200, 50)
     assert (made.anchor_interval_ms, made.metrics_port) == (600_000, 0)
 
@@ -36,7 +37,7 @@ def test_the_template_takes_numbers_and_any_path() -> None:
 
 def test_links_may_be_tables() -> None:
     text = GOOD.replace(GOOD[GOOD.index("links =") : GOOD.index("\n", GOOD.index("links ="))], "")
-    assert parse(text + '[[links]]\nkind = "serial"\nport = "/dev/a"\n').links == (LinkConfig("serial", "/dev/a"),)
+    assert parse(text + '[[links]]\nkind = "serial"\nport = "/dev/a"\n').links == (SerialConfig("/dev/a"),)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +50,10 @@ def test_links_may_be_tables() -> None:
         (("# commit_rows = 200", "commit_rows = 0"), "line 13: commit_rows must be an integer from 1 to 1000, not 0"),
         (("# commit_rows = 200", "commit_rows = true"), "commit_rows must be an integer"),
         (("# commit_rows = 200", 'commit_rows = "9"'), "commit_rows must be an integer"),
-        (('kind = "serial", port = "/dev/ttyACM1"', 'kind = "serial"'), "line 8: link 2: port must be"),
+        (('kind = "serial", port = "/dev/ttyACM1"', 'kind = "serial"'), "line 8: link 2: the key 'port' is missing"),
         (('kind = "serial", port = "/dev/ttyACM1"', 'kind = "ble", port = "x"'), "line 8: link 2: kind must be"),
         (('port = "/dev/ttyACM1"', 'port = "x", baud = 9600'), "line 8: link 2: unknown key 'baud'"),
-        (('port = "/dev/ttyACM1"', 'port = "/dev/ttyUSB0"'), "line 8: link 2: the port /dev/ttyUSB0 occurs twice"),
+        (('port = "/dev/ttyACM1"', 'port = "/dev/ttyUSB0"'), "line 8: link 2: serial:/dev/ttyUSB0 occurs twice"),
         (('ledger = "http://ledger.example/"', 'ledger = "http://me:pw@ledger.example"'), "has no user"),
         (('key = "gateway.key"', "key = 5"), "line 5: key must be text"),
         (("# commit_rows = 200", "commit_rows = ]"), "line 13"),
@@ -76,7 +77,7 @@ def test_all_complaints_are_made_at_once(tmp_path: Path, capsys: pytest.CaptureF
         "line 2: unknown key 'state_folder'",
         "the key 'state_dir' is missing",
         "the key 'token' is missing",
-        "line 8: link 2: the port /dev/ttyUSB0 occurs twice",
+        "line 8: link 2: serial:/dev/ttyUSB0 occurs twice",
         "line 13: commit_rows must be an integer",
         "trust: /",  # the files that are named are looked at too
         f"key: {tmp_path}/gateway.key: No such file",
@@ -96,7 +97,7 @@ def test_the_state_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_links_are_bounded() -> None:
-    many = ", ".join('{ kind = "serial", port = "/dev/a" }' for _ in range(config.MAX_LINKS + 1))
+    many = ", ".join('{ kind = "serial", port = "/dev/a" }' for _ in range(link_config.MAX_LINKS + 1))
     start = GOOD.index("links =")
     for links in (f"links = [{many}]", "links = []", "links = 5"):
         with pytest.raises(ConfigError, match="links must be an array of 1 to 16 tables"):
