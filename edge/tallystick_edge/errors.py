@@ -2,6 +2,7 @@
 
 EdgeError
     ConfigError     gateway.toml: a key or value that is wrong, named with its line
+    BrokerFilesError    a broker's folder holds something else, or a node's name is none
     StateError      the state folder cannot be used: no folder, another gateway runs on it, wrong SQLite
     LogError        the log refused a write
         LogFull     the disk is full: stop acknowledging, keep running
@@ -23,6 +24,10 @@ class ConfigError(EdgeError):
         more = f" (and {len(complaints) - 1} more: `tallystick gateway config check` lists them)"
         super().__init__(complaints[0] + (more if len(complaints) > 1 else ""))
         self.complaints = complaints
+
+
+class BrokerFilesError(EdgeError):
+    """A broker's folder holds something else, or a node's name is none."""
 
 
 class StateError(EdgeError):

@@ -10,6 +10,7 @@ from tallystick_edge.journal import Journal
 from tallystick_edge.known import Known
 from tallystick_edge.log import Log
 from tallystick_edge.state_folder import LOG_NAME
+from tallystick_proof import keys
 from tallystick_proof.trust import Trust
 
 
@@ -75,6 +76,22 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
         )
     finally:
         log.close()
+
+
+def nodes(state_dir: Path, trust: Trust) -> tuple[set[bytes], set[bytes]]:
+    """Thumbprints of the nodes that a gateway was told of: (enrolled, revoked). Nothing when it has never run."""
+    path = state_dir / LOG_NAME
+    known = Known(trust)
+    if path.exists():
+        log = Log.read_only(path)
+        try:
+            recovery.take_downlink(log, known, Journal())
+        finally:
+            log.close()
+    directory = known.directory
+    found = [key for key in directory.keys() if key.kind == keys.NODE]  # noqa: SIM118  no mapping
+    revoked = {key.thumbprint for key in found if key.revoked_index is not None}
+    return {key.thumbprint for key in found} - revoked, revoked
 
 
 def _node(known: Known, kid: bytes) -> NodeStatus:

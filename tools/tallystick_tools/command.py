@@ -39,6 +39,10 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "enrol": ("tallystick_edge.commands:enrol", "Make a gateway's key and token and enrol it."),
             "run": ("tallystick_edge.commands:run", "Run the gateway."),
             "status": ("tallystick_edge.commands:status", "Show what the gateway holds and what the ledger confirmed."),
+            "broker-config": (
+                "tallystick_edge.broker_commands:broker_config",
+                "Write what Mosquitto needs to be a site's broker.",
+            ),
         },
     ),
     "cloud": (
