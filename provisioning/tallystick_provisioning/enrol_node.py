@@ -51,7 +51,9 @@ class EnrolledNode:
     identity: bytes  # of the enrolment statement
 
 
-def enrol_node(cable: Cable, job: NodeJob, model: str, serial: str) -> EnrolledNode:
+def enrol_node(
+    cable: Cable, job: NodeJob, model: str, serial: str, extra: enrolments.NodeExtra = enrolments.NO_EXTRA
+) -> EnrolledNode:
     """Enrol the node at the other end of the cable; NodeRefused names what does not hold. May be repeated."""
     for field, text in (("model", model), ("serial", serial)):
         if not 0 < len(text) <= MAX_INSTRUMENT_CHARACTERS:
@@ -65,8 +67,10 @@ def enrol_node(cable: Cable, job: NodeJob, model: str, serial: str) -> EnrolledN
     nonce = job.random_bytes(message.NONCE_BYTES)
     request = ask(cable, message.build_enrol(origin, pen, nonce), "enrol-request", job.monotonic)
     asked = enrolments.check_request(request, origin, node.public_key, nonce)
-    instrument = enrolments.node_instrument(model, serial, node.firmware_hash)
-    enrolment = enrolments.enrolment(job.authority, job.trust, asked.data, job.random_bytes, instrument)
+    instrument = enrolments.node_instrument(model, serial, node.firmware_hash, extra)
+    enrolment = enrolments.enrolment(
+        job.authority, job.trust, asked.data, job.random_bytes, instrument, extra.commitment
+    )
 
     # Statement first, link key second. A crash in between leaves a statement for a node that is not linked yet:
     # enrolling it again is harmless. The other order could leave a node that works and that no ledger will ever know.
@@ -79,14 +83,22 @@ def enrol_node(cable: Cable, job: NodeJob, model: str, serial: str) -> EnrolledN
     return EnrolledNode(node.public_key, thumbprint, statement.parse(enrolment).identity)
 
 
-def say_hello(cable: Cable, monotonic: Callable[[], float] = time.monotonic) -> message.Node:
+def say_hello(
+    cable: Cable, monotonic: Callable[[], float] = time.monotonic, timeout_s: float = ANSWER_TIMEOUT_S
+) -> message.Node:
     """Which node is at the other end."""
-    return message.open_node(ask(cable, message.build_hello(), "node", monotonic))
+    return message.open_node(ask(cable, message.build_hello(), "node", monotonic, timeout_s))
 
 
-def ask(cable: Cable, question: bytes, answer_kind: str, monotonic: Callable[[], float]) -> bytes:
+def ask(
+    cable: Cable,
+    question: bytes,
+    answer_kind: str,
+    monotonic: Callable[[], float],
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> bytes:
     """Send `question` until an answer of that kind comes. Readings and noise in between are not for us."""
-    deadline = monotonic() + ANSWER_TIMEOUT_S
+    deadline = monotonic() + timeout_s
     while monotonic() < deadline:
         cable.send(question)
         ask_again = min(deadline, monotonic() + ASK_AGAIN_S)
@@ -97,7 +109,7 @@ def ask(cable: Cable, question: bytes, answer_kind: str, monotonic: Callable[[],
                     raise NodeRefused(f"the node says: {message.open_refused(payload)}")
                 if found == answer_kind:
                     return payload
-    raise NodeRefused(f"no {answer_kind} answer within {ANSWER_TIMEOUT_S:.0f} s: is the node running and connected?")
+    raise NodeRefused(f"no {answer_kind} answer within {timeout_s:.0f} s: is the node running and connected?")
 
 
 def _kind(payload: bytes) -> str | None:

@@ -1,6 +1,7 @@
 """Enrolment statements: what an authority says about a key that asked for it. No I/O."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tallystick_proof import keys, statement
@@ -10,6 +11,22 @@ from tallystick_provisioning.errors import NodeRefused, SetupError
 from tallystick_wire import cbor, message
 
 RandomBytes = Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeExtra:
+    """What an installer knows of a node beside model and serial number.
+
+    `calibration`: SHA-256 of the calibration certificate; `due_ms`: when the next one is due; `commitment`: to name and
+    place, which stay private (node_plan.commitment).
+    """
+
+    calibration: bytes | None = None
+    due_ms: int | None = None
+    commitment: bytes | None = None
+
+
+NO_EXTRA = NodeExtra()
 
 
 def check_request(data: bytes, origin: str, public_key: bytes, nonce: bytes) -> statement.Statement:
@@ -42,7 +59,12 @@ def own_request(signer: keys.Signer, origin: str, random_bytes: RandomBytes, tok
 
 
 def enrolment(
-    authority: keys.Signer, trust: Trust, request: bytes, random_bytes: RandomBytes, instrument: cbor.Map | None = None
+    authority: keys.Signer,
+    trust: Trust,
+    request: bytes,
+    random_bytes: RandomBytes,
+    instrument: cbor.Map | None = None,
+    commitment: bytes | None = None,
 ) -> bytes:
     """The enrolment of the key that signed `request`; SetupError when trust.toml does not know this authority."""
     asked = statement.parse(request).body
@@ -56,14 +78,14 @@ def enrolment(
         "key": asked["key"],
         "not_before": None,
         "not_after": None,
-        "commitment": None,
+        "commitment": commitment,
         "instrument": instrument,
         "token_hash": asked.get("token_hash"),
     }
     return statement.build(authority, "enrolment", body)
 
 
-def node_instrument(model: str, serial: str, firmware_hash: bytes) -> cbor.Map:
+def node_instrument(model: str, serial: str, firmware_hash: bytes, extra: NodeExtra = NO_EXTRA) -> cbor.Map:
     """What an enrolment says about a node: full channel names, so that one letter is enough on the wire."""
     channels = cbor.Map(
         [
@@ -77,8 +99,8 @@ def node_instrument(model: str, serial: str, firmware_hash: bytes) -> cbor.Map:
         [
             ("model", model),
             ("serial", serial),
-            ("calibration", None),
-            ("due_ms", None),
+            ("calibration", extra.calibration),
+            ("due_ms", extra.due_ms),
             ("firmware", firmware_hash),
             ("channels", channels),
         ]

@@ -4,6 +4,7 @@ ProvisioningError           exit 2: it could not run
     FileError               a file that cannot be read, is not text, or is in use
     AddressError            no http or https address
     PortError               the serial port cannot be opened, read or written
+    BoardLost               a board that is gone, or does not answer as MicroPython does
     LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
     NfcError                no answer, or none that can be used, from a reader or a tag
         ReaderLost          the reader vanished, is in use or does not answer: open it again
@@ -18,7 +19,10 @@ ProvisioningError           exit 2: it could not run
         NodeRefused         the node answered no, not at all, or with a request that does not hold
         LedgerRefused       the ledger does not take this statement
         StatementFileError  a statement written as TOML with a wrong key or value
+        SelfTestFailed      a node whose first readings do not hold
+        PlanError           a plan of nodes or a roll-out that cannot be carried out
         SetupError          a trust folder or trust.toml that cannot be used
+        TagRefused          this tag is not taken: `code` for counting, `next_action` for the person
         OrderError          a tag order that no tag can carry: check digit, serial, host, length
         SunError            what a tag's link says does not hold; each reason is a class of its own (sun.py)
 """
@@ -36,6 +40,10 @@ class PortError(ProvisioningError):
     """The serial port cannot be opened, read or written."""
 
 
+class BoardLost(ProvisioningError):
+    """A board that is gone, or does not answer as MicroPython does."""
+
+
 class LedgerUnreachable(ProvisioningError):
     """No usable answer from the ledger."""
 
@@ -50,6 +58,18 @@ class KeyFileError(Refused):
 
 class NodeRefused(Refused):
     """The node answered no, not at all, or with a request that does not hold."""
+
+
+class SelfTestFailed(Refused):
+    """A node whose first readings do not hold. `complaints` are all that is wrong."""
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__("; ".join(complaints))
+        self.complaints = complaints
+
+
+class PlanError(Refused):
+    """A plan of nodes or a roll-out that cannot be carried out; the message holds every complaint, one a line."""
 
 
 class LedgerRefused(Refused):
@@ -106,6 +126,15 @@ class TagStatusError(NfcError):
 
 class JournalError(ProvisioningError):
     """A tag's journal that cannot be read, written or believed."""
+
+
+class TagRefused(Refused):
+    """This tag is not taken. `code` is short and stable, `next_action` says what the person does now."""
+
+    def __init__(self, code: str, message: str, next_action: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.next_action = next_action
 
 
 class OrderError(Refused):

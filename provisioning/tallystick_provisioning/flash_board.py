@@ -1,0 +1,111 @@
+"""Fill a blank MicroPython board with the node's files, over its raw REPL, with mpremote; and start it.
+
+A board that has no MicroPython yet gets it before that with esptool (ESP32) or by copying a .uf2 file (RP2040): see
+docs/node.md. A board that runs the node already has no REPL any more: it takes signed updates only.
+"""
+
+import errno
+import hashlib
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import serial  # type: ignore[import-untyped]
+from mpremote.transport import TransportError  # type: ignore[import-untyped]
+from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
+
+from tallystick_provisioning.errors import BoardLost, FileError
+
+ANSWER_TIMEOUT_S = 5.0  # for one byte of an answer; a board that erases a block is silent for a tenth of it
+WRITE_BYTES = 1024  # a call of the board's write(); more needs more of its memory
+MAX_TREE_BYTES = 512 * 1024  # a node is 60 KB of .mpy; more is another folder
+MAIN = "main.py"
+_RESTART = "import machine\nmachine.reset()"
+Progress = Callable[[int, int], None]
+
+
+def tree_files(tree: Path) -> list[tuple[str, bytes]]:
+    """(path on the board, content) of a folder made by tools/build-firmware; FileError when it is none.
+
+    main.py comes last: a board on which the copying stopped has none, stays blank, and is filled again.
+    """
+    if not (tree / MAIN).is_file():
+        raise FileError(f"{tree}: no {MAIN} in it; tools/build-firmware makes such folders")
+    paths = sorted(path for path in tree.rglob("*") if path.is_file() and path.suffix in (".py", ".mpy"))
+    files = [(path.relative_to(tree).as_posix(), path.read_bytes()) for path in paths]
+    if sum(len(content) for _, content in files) > MAX_TREE_BYTES:
+        raise FileError(f"{tree}: more than {MAX_TREE_BYTES} bytes: this is no node's folder")
+    return sorted(files, key=lambda file: file[0] == MAIN)
+
+
+def flash(port: str, files: list[tuple[str, bytes]], progress: Progress) -> None:
+    """Copy what is not there yet, read back what was copied, start the board. BoardLost says at which file."""
+    total = sum(len(content) for _, content in files)
+    done = 0
+    with _board(port) as board:
+        for folder in sorted({str(Path(path).parent) for path, _ in files} - {"."}):
+            _make_folder(board, folder)
+        for path, content in files:
+            if _hash(board, path) != hashlib.sha256(content).digest():
+                board.fs_writefile(path, content, chunk_size=WRITE_BYTES)
+                if _hash(board, path) != hashlib.sha256(content).digest():
+                    raise BoardLost(f"{port}: {path} does not read back as it was written: is the board's flash full?")
+            done += len(content)
+            progress(done, total)
+        board.exec_raw_no_follow(_RESTART)
+
+
+def is_blank(port: str) -> bool:
+    """Whether a MicroPython prompt answers: there is no node on this board yet."""
+    try:
+        with _board(port):
+            return True
+    except BoardLost:
+        return False
+
+
+@contextmanager
+def _board(port: str) -> Iterator[SerialTransport]:
+    """A board at its raw REPL. Every foreign error becomes BoardLost here."""
+    board = None
+    try:
+        board = SerialTransport(port, timeout=ANSWER_TIMEOUT_S)
+        board.enter_raw_repl(soft_reset=False, timeout_overall=ANSWER_TIMEOUT_S)
+        yield board
+    except (TransportError, serial.SerialException, OSError, struct.error) as error:
+        raise BoardLost(f"{port}: {_words(error)}") from None
+    finally:
+        if board is not None:
+            _close(board)
+
+
+def _close(board: SerialTransport) -> None:
+    try:
+        board.close()
+    except (serial.SerialException, OSError):
+        board.serial.close()  # a pty has no RTS and DTR, and an unplugged port has nothing
+
+
+def _make_folder(board: SerialTransport, path: str) -> None:
+    """Make `path` and what is above it, unless it is there."""
+    for end in range(1, len(path.split("/")) + 1):
+        part = "/".join(path.split("/")[:end])
+        if not board.fs_exists(part):
+            board.fs_mkdir(part)
+
+
+def _hash(board: SerialTransport, path: str) -> bytes | None:
+    """SHA-256 of a file on the board; None when it is not there."""
+    try:
+        return bytes(board.fs_hashfile(path, "sha256"))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, serial.SerialException | OSError) and error.errno:
+        return f"the board is gone ({errno.errorcode.get(error.errno, error.errno)})"
+    return f"the board does not answer as MicroPython does: {str(error).strip().splitlines()[-1:] or error}"
