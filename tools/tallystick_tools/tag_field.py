@@ -6,7 +6,7 @@ that does not answer. `cut` makes the power or the reader fail at one chosen com
 
 import threading
 from dataclasses import dataclass
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, Protocol
 
 from tallystick_tools.errors import FieldCollision, FieldLost, ReaderGone
 
@@ -147,9 +147,9 @@ class Field:
             if cut is None:
                 return tag.answer(command)
             self._cut = None
-            self._fail(tag, cut, command)
+            raise self._failed(tag, cut, command)
 
-    def _fail(self, tag: EmulatedTag, cut: Cut, command: bytes) -> NoReturn:
+    def _failed(self, tag: EmulatedTag, cut: Cut, command: bytes) -> FieldLost | ReaderGone:
         if cut.moment == "after":
             tag.answer(command)
         elif cut.moment == "torn":
@@ -157,8 +157,8 @@ class Field:
         self._power_off(tag)
         if cut.part == "reader":
             self._reader_gone = True
-            raise ReaderGone("the reader fell out")
-        raise FieldLost("the tag lost its power")
+            return ReaderGone("the reader fell out")
+        return FieldLost("the tag lost its power")
 
     def _power_off(self, tag: EmulatedTag) -> None:
         tag.power_off()
