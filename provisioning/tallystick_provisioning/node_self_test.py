@@ -1,6 +1,7 @@
 """Whether a node that was just enrolled measures and signs as it should. Pure: readings in, complaints out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from tallystick_proof.keys import verify_signature
 from tallystick_wire import reading, senml
@@ -35,15 +36,15 @@ def complaints(
 def _measured(pack: senml.Pack) -> list[str]:
     found: list[str] = []
     faults = pack.get(FAULTS)
-    if faults is not None:
+    if isinstance(faults, str):
         found.append(f"the sensor says {faults}")
-    temperature = _number(pack.get("t"))
+    temperature = number(pack.get("t"))
     if temperature is None:
         if faults is None:
             found.append("no temperature")
     elif not COLDEST_CELSIUS <= temperature <= WARMEST_CELSIUS:
         found.append(f"{temperature:.2f} degrees Celsius; {COLDEST_CELSIUS} to {WARMEST_CELSIUS} is plausible here")
-    battery = _number(pack.get("b"))
+    battery = number(pack.get("b"))
     if battery is not None and battery < LOWEST_BATTERY_V:
         found.append(f"the battery has {battery:.2f} V; at least {LOWEST_BATTERY_V} V: put in fresh ones")
     return found
@@ -54,7 +55,7 @@ def _chained(taken: Sequence[reading.Reading], public_key: bytes, origin: str) -
     first = taken[0].chain
     if first.seq == 1 and first.previous != reading.genesis(origin, public_key):
         found.append("the first reading does not begin the chain of this ledger")
-    for earlier, later in zip(taken, taken[1:], strict=False):
+    for earlier, later in pairwise(taken):
         if later.chain.boot == earlier.chain.boot and later.chain.previous != earlier.link:
             found.append(f"reading {later.chain.seq} does not name reading {earlier.chain.seq}")
         if later.chain.boot != earlier.chain.boot:
@@ -62,7 +63,8 @@ def _chained(taken: Sequence[reading.Reading], public_key: bytes, origin: str) -
     return found
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
+    """A measured number; None for anything else."""
     if isinstance(value, senml.Decimal):
         return float(value.mantissa) * 10.0**value.exponent
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else None

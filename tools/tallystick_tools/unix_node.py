@@ -63,6 +63,19 @@ class UnixNode:
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def files(self) -> Path | None:
+        """The current folder of the node's process; None: ours."""
+        return None
+
+    def arguments(self) -> list[str]:
+        """What the interpreter runs."""
+        return ["-c", PROGRAM]
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment of the node's process."""
+        return micropython.environment() | {"TALLYSTICK_NODE_DIR": str(self.folder / "flash")} | self.settings
+
     def start(self) -> None:
         """Power on; NodeError when there is no MicroPython here. Returns before the node is ready: say hello to it."""
         if self.alive:
@@ -76,14 +89,14 @@ class UnixNode:
         acks = self.settings.get("TALLYSTICK_ACKS_DIR")
         if acks:
             Path(acks).mkdir(parents=True, exist_ok=True)
-        environment = micropython.environment() | {"TALLYSTICK_NODE_DIR": str(self.folder / "flash")} | self.settings
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self.prefix, interpreter, "-c", PROGRAM],
+                [*self.prefix, interpreter, *self.arguments()],
                 stdin=self._master,
                 stdout=self._master,
                 stderr=log,
-                env=environment,
+                cwd=self.files,
+                env=self.environment(),
                 start_new_session=True,  # Ctrl-C is for whoever runs the node
                 pass_fds=self._held,
             )

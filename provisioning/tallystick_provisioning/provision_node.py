@@ -1,0 +1,173 @@
+"""One board, from blank to a working node: flash -> hello -> enrol -> first reading. Each step is a line of the report.
+
+Repeating it does no harm: what is done already is found done. Whatever a board does ends in a NodeReport.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+from tallystick_proof import keys
+from tallystick_provisioning import flash_board, node_self_test
+from tallystick_provisioning.boards import Board
+from tallystick_provisioning.enrol_node import Cable, NodeJob, enrol_node, say_hello
+from tallystick_provisioning.enrolments import NodeExtra
+from tallystick_provisioning.errors import NodeRefused, PortError, ProvisioningError, SelfTestFailed
+from tallystick_provisioning.serial_port import SerialPort
+from tallystick_wire import message, reading
+from tallystick_wire.errors import WireError
+
+CONNECT, FLASH, ENROL, TEST, DONE = STEPS = ("connect", "flash", "enrol", "self-test", "done")
+HELLO_TIMEOUT_S = 3.0  # a node answers in milliseconds; what is silent so long is asked whether it is blank
+CONNECT_TIMEOUT_S = 30.0  # a board that was just plugged in boots for a few seconds
+READING_TIMEOUT_S = 90.0  # the slowest usual rhythm is a reading a minute
+PORT_TRIES, PORT_PAUSE_S = 10, 0.5  # a board that restarts takes its port away for a moment
+
+# What a person does next, by the step at which it stopped.
+NEXT_ACTION = {
+    CONNECT: "check the cable; hold BOOT while plugging in to erase a board of another owner",
+    FLASH: "plug it in again: the copying goes on where it stopped",
+    ENROL: "plug it in again; a node of another ledger must be erased first",
+    TEST: "check sensor and battery, then plug it in again; else put it aside",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What holds for every node of a day's work. `files`: flash_board.tree_files."""
+
+    job: NodeJob
+    files: list[tuple[str, bytes]]
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """How far a board came. `step` is DONE, or where it stopped; `reason` is empty when it is done."""
+
+    serial: str
+    port: str
+    step: str = CONNECT
+    reason: str = ""
+    public_key: bytes = b""
+    enrolment: bytes = b""  # identity of the statement
+    firmware: bytes = b""
+    first_seq: int = 0
+    temperature: str = ""
+
+    @property
+    def done(self) -> bool:
+        return self.step == DONE
+
+    @property
+    def next_action(self) -> str:
+        return NEXT_ACTION.get(self.step, "")
+
+    @property
+    def thumbprint(self) -> bytes:
+        return keys.thumbprint(self.public_key) if self.public_key else b""
+
+
+Tell = Callable[[str, str, int], None]  # serial, step, percent of the step
+
+
+def provision(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+    """Bring `board` to work; never raises for what a board, a cable or a node does."""
+    report = NodeReport(board.serial, board.port)
+    for step, act in ((CONNECT, _connect), (FLASH, _flash), (ENROL, _enrol), (TEST, _test)):
+        report = replace(report, step=step)
+        tell(board.serial, step, 0)
+        try:
+            report = act(report, plan, extra, tell)
+        except (ProvisioningError, WireError) as error:
+            return replace(report, reason=str(error))
+    tell(board.serial, DONE, 100)
+    return replace(report, step=DONE)
+
+
+def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+    """Wait until a node or a blank board answers. A node shows its key: then there is nothing to flash."""
+    deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        if flash_board.is_blank(report.port):
+            return report
+        try:
+            return _met(report, plan, HELLO_TIMEOUT_S)
+        except (NodeRefused, PortError):
+            if plan.job.monotonic() >= deadline:
+                raise NodeRefused("neither a node nor a blank board with MicroPython answers") from None
+
+
+def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+    if report.public_key:
+        return report
+    flash_board.flash(report.port, plan.files, lambda done, total: tell(report.serial, FLASH, 100 * done // total))
+    # A crash here: the board has all its files; it starts as a node and is found as one.
+    return _met(report, plan, CONNECT_TIMEOUT_S)
+
+
+def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+    with closing(_port(report.port)) as cable:
+        node = enrol_node(cable, plan.job, plan.model, report.serial, extra)
+    if node.public_key != report.public_key:
+        raise NodeRefused("another node answered than before: connect one node to a port")
+    return replace(report, enrolment=node.identity)
+
+
+def _test(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+    """The first readings, checked to the signature."""
+    with closing(_port(report.port)) as cable:
+        taken = _listen(cable, plan, report)
+    trust = plan.job.trust
+    wrong = node_self_test.complaints(taken, report.public_key, trust.origin, trust.pen, report.firmware)
+    if wrong:
+        raise SelfTestFailed(*wrong)
+    return replace(report, first_seq=taken[0].chain.seq, temperature=_shown(taken[0]))
+
+
+def _listen(cable: Cable, plan: NodePlan, report: NodeReport) -> list[reading.Reading]:
+    """The readings of this node, READINGS of them at least."""
+    deadline = plan.job.monotonic() + READING_TIMEOUT_S
+    kid = keys.kid(report.public_key)
+    taken: list[reading.Reading] = []
+    while plan.job.monotonic() < deadline:
+        for payload in cable.receive():
+            if _is_reading(payload):
+                taken.append(reading.parse(payload))
+        if any(one.kid != kid for one in taken):
+            raise NodeRefused("readings of another node arrive on this port")
+        if len(taken) >= node_self_test.READINGS:
+            return sorted(taken, key=lambda one: one.chain.seq)
+    raise SelfTestFailed(f"no reading within {READING_TIMEOUT_S:.0f} s")
+
+
+def _met(report: NodeReport, plan: NodePlan, timeout_s: float) -> NodeReport:
+    """The report with the key and the firmware of the node that answers."""
+    with closing(_port(report.port)) as cable:
+        node = say_hello(cable, plan.job.monotonic, timeout_s)
+    if report.public_key and node.public_key != report.public_key:
+        raise NodeRefused("another node answered than before: connect one node to a port")
+    return replace(report, public_key=node.public_key, firmware=node.firmware_hash)
+
+
+def _port(path: str) -> SerialPort:
+    """The open port; a board that restarts right now is given a moment. PortError when it does not come back."""
+    for _ in range(PORT_TRIES - 1):
+        try:
+            return SerialPort(path)
+        except PortError:
+            time.sleep(PORT_PAUSE_S)
+    return SerialPort(path)
+
+
+def _is_reading(payload: bytes) -> bool:
+    try:
+        return message.kind(payload) == "reading"
+    except WireError:
+        return False
+
+
+def _shown(one: reading.Reading) -> str:
+    temperature = node_self_test.number(one.pack.get("t"))
+    return "" if temperature is None else f"{temperature:.2f}"
