@@ -1,0 +1,203 @@
+"""One run at the reader: the tag it found, and how whatever breaks off becomes an outcome."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tallystick_provisioning import nfc, ntag21x
+from tallystick_provisioning.errors import (
+    ItemError,
+    JournalError,
+    NfcError,
+    OrderError,
+    ReaderLost,
+    SunError,
+    TagAnswerError,
+    TagLost,
+    TagRefused,
+    TagStatusError,
+    TagTimeout,
+    TwoTags,
+)
+from tallystick_provisioning.ntag424 import Ntag424
+from tallystick_provisioning.personalise_21x import Work21x
+from tallystick_provisioning.personalise_424 import Work424
+from tallystick_provisioning.personalise_work import Bench, Ring, Tapped, Work
+from tallystick_provisioning.tag_journal import History, Journal, Stage
+from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip, State, TagKeys, TagOutcome, Tell
+from tallystick_provisioning.tag_originality import NXP, Originality
+
+WAIT_S = 5.0
+BEGUN: tuple[Stage, ...] = ("writing", "locking", "resetting", "retiring")
+_UID_BYTES = 7
+
+
+def silent(step: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """One run: the reader, what it needs, and the tag it found."""
+
+    reader: nfc.Reader
+    keys: TagKeys
+    journal: Journal
+    tell: Tell = silent
+    wait_s: float = WAIT_S
+    originality: Originality = NXP
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    uid: bytes | None = None
+    chip: Chip | None = None
+
+    def find(self) -> Work:
+        """The tag on the reader, freshly activated and identified."""
+        self.tell("identify")
+        tag = self.reader.sense(self.wait_s)
+        if tag is None:
+            raise TagRefused("no-tag", "no tag on the reader", "put a tag on the reader")
+        return self._work(tag)
+
+    def again(self) -> Work:
+        """The same tag after a fresh activation."""
+        self.tell("verify")
+        uid = self.uid
+        tag = self.reader.sense(self.wait_s)
+        if tag is None:
+            raise TagLost("the tag left the reader before it was verified")
+        if tag.uid != uid:
+            raise swapped(uid, tag.uid)
+        return self._work(tag)
+
+    def _work(self, tag: nfc.Tag) -> Work:
+        if len(tag.uid) != _UID_BYTES:
+            raise TagRefused("wrong-chip", f"a UID of {len(tag.uid)} bytes", "take a tag of the job's kind")
+        self.uid = tag.uid
+        bench = Bench(
+            tag.uid,
+            Ring.of(self.keys, tag.uid),
+            self.journal,
+            self.tell,
+            self.originality,
+            self.random_bytes,
+        )
+        return _identify(tag, bench, self._learn)
+
+    def _learn(self, chip: Chip) -> Chip:
+        self.chip = chip
+        return chip
+
+    def history(self) -> History:
+        """What the journal says of the tag that was found."""
+        return History() if self.uid is None else self.journal.history(self.uid)
+
+    def note(self, event: str, **values: int | str) -> None:
+        """Journal something of the tag that was found; durable when it returns."""
+        if self.uid is None:
+            raise TagLost("no tag was found")
+        self.journal.append(self.uid, event, **values)
+
+    def outcome(
+        self, state: State, reason: str, next_action: str, tapped: Tapped | None = None, code: str = "done"
+    ) -> TagOutcome:
+        """What there is to say about the tag, with what the journal knows of it."""
+        history = self.history()
+        return TagOutcome(
+            state=state,
+            code=code,
+            reason=reason,
+            next_action=next_action,
+            uid=self.uid,
+            chip=self.chip,
+            url=None if tapped is None else tapped.url,
+            counter=None if tapped is None else tapped.counter,
+            key_version=history.key_version,
+            epoch=history.epoch or None,
+            copyable=self.chip in TYPE2_CHIPS,
+            seal=None if tapped is None else tapped.seal,
+        )
+
+    def guarded(self, steps: Callable[[], TagOutcome]) -> TagOutcome:
+        """Run the steps; every way in which they can break off becomes an outcome."""
+        try:
+            return steps()
+        except (TagRefused, NfcError, SunError, ItemError, OrderError, JournalError) as error:
+            return _broken_off(self, error)
+
+
+def _identify(tag: nfc.Tag, bench: Bench, learn: Callable[[Chip], Chip]) -> Work:
+    if tag.family == nfc.TYPE2:
+        layout = ntag21x.layout_of(ntag21x.Ntag21x(tag).version())
+        if layout is None:
+            raise TagRefused("wrong-chip", "no NTAG213, NTAG215 or NTAG216", "take a tag of the job's kind")
+        learn(layout.chip)
+        return Work21x(tag, bench, layout)
+    chip = Ntag424(tag)
+    chip.select()
+    version = chip.version()
+    if not version.is_ntag424:
+        raise TagRefused("wrong-chip", "no NTAG 424 DNA", "take a tag of the job's kind")
+    if version.uid != bench.uid:
+        raise TagRefused("signature", "the tag tells two different UIDs", "set it aside: it is not genuine")
+    return Work424(tag, bench, learn("ntag424tt" if version.has_seal else "ntag424"))
+
+
+def swapped(wanted: bytes | None, found: bytes) -> TagRefused:
+    """Another tag lies where ours did."""
+    was = "the tag" if wanted is None else f"tag {wanted.hex().upper()}"
+    return TagRefused(
+        "swapped",
+        f"{was} was taken away and {found.hex().upper()} put in its place",
+        f"put {was} back on the reader and run resume or recover",
+    )
+
+
+def _broken_off(desk: Desk, error: Exception) -> TagOutcome:
+    """refused when the journal has nothing open for this tag, else unfinished: half-written is never silent."""
+    code, reason, action = _explain(error)
+    try:
+        begun = desk.history().stage in BEGUN
+        if begun and isinstance(error, (TagLost, TagTimeout)):
+            code, reason, action = _explain(_look_again(desk) or error)
+        if begun and code not in ("swapped", "two-tags", "reader", "seal", "other-keys"):
+            action = "put the same tag on the reader and run resume or recover"
+        return desk.outcome("unfinished" if begun else "refused", reason, action, code=code)
+    except JournalError as journal_error:
+        return TagOutcome(
+            "unfinished", "journal", str(journal_error), "write no more tags before it is mended", desk.uid, desk.chip
+        )
+
+
+def _look_again(desk: Desk) -> Exception | None:
+    """Why a tag fell silent: another one lies there now, or two do. None when it cannot be seen."""
+    try:
+        tag = desk.reader.sense(0.0)
+    except TwoTags as error:
+        return error
+    except NfcError:
+        return None
+    return None if tag is None or tag.uid == desk.uid else swapped(desk.uid, tag.uid)
+
+
+def _explain(error: Exception) -> tuple[str, str, str]:
+    """(code, reason, next action)."""
+    if isinstance(error, TagRefused):
+        return error.code, str(error), error.next_action
+    for kind, code, action in _EXPLAINED:
+        if isinstance(error, kind):
+            return code, str(error), action
+    raise error
+
+
+_EXPLAINED: tuple[tuple[type[Exception], str, str], ...] = (
+    (TwoTags, "two-tags", "leave one tag on the reader"),
+    (ReaderLost, "reader", "plug the reader in again, then run resume or recover if a tag was half written"),
+    (TagLost, "lost", "hold the tag still on the reader and try again"),
+    (TagTimeout, "lost", "hold the tag still on the reader and try again"),
+    (TagStatusError, "answer", "set it aside"),
+    (TagAnswerError, "answer", "set it aside: it does not speak as such a chip does"),
+    (SunError, "verify", "run recover on this tag"),
+    (OrderError, "too-long", "change the row"),
+    (ItemError, "order", "change the row"),
+    (JournalError, "journal", "write no more tags before it is mended"),
+)
