@@ -17,10 +17,13 @@ from mpremote.transport_serial import SerialTransport  # type: ignore[import-unt
 
 from tallystick_provisioning.errors import BoardLost, FileError
 
+PROMPT_TIMEOUT_S = 1.0  # a board without a running program answers in milliseconds
 ANSWER_TIMEOUT_S = 5.0  # for one byte of an answer; a board that erases a block is silent for a tenth of it
 WRITE_BYTES = 1024  # a call of the board's write(); more needs more of its memory
 MAX_TREE_BYTES = 512 * 1024  # a node is 60 KB of .mpy; more is another folder
 MAIN = "main.py"
+_TO_RAW_REPL = b"\r\x03\r\x01"  # Ctrl-C: stop what runs; Ctrl-A: raw
+_PROMPT = b"raw REPL; CTRL-B to exit"
 _RESTART = "import machine\nmachine.reset()"
 Progress = Callable[[int, int], None]
 
@@ -57,12 +60,13 @@ def flash(port: str, files: list[tuple[str, bytes]], progress: Progress) -> None
 
 
 def is_blank(port: str) -> bool:
-    """Whether a MicroPython prompt answers: there is no node on this board yet."""
+    """Whether a MicroPython prompt answers: there is no node on this board yet. BoardLost when the port fails."""
     try:
-        with _board(port):
-            return True
-    except BoardLost:
-        return False
+        with serial.Serial(port, timeout=PROMPT_TIMEOUT_S, exclusive=True) as line:
+            line.write(_TO_RAW_REPL)
+            return _PROMPT in line.read_until(_PROMPT)
+    except (serial.SerialException, OSError) as error:
+        raise BoardLost(f"{port}: {_words(error)}") from None
 
 
 @contextmanager

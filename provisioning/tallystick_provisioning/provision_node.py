@@ -13,7 +13,7 @@ from tallystick_provisioning import flash_board, node_self_test
 from tallystick_provisioning.boards import Board
 from tallystick_provisioning.enrol_node import Cable, NodeJob, enrol_node, say_hello
 from tallystick_provisioning.enrolments import NodeExtra
-from tallystick_provisioning.errors import NodeRefused, PortError, ProvisioningError, SelfTestFailed
+from tallystick_provisioning.errors import BoardLost, NodeRefused, PortError, ProvisioningError, SelfTestFailed
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_wire import message, reading
 from tallystick_wire.errors import WireError
@@ -90,11 +90,11 @@ def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -
     """Wait until a node or a blank board answers. A node shows its key: then there is nothing to flash."""
     deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
     while True:
-        if flash_board.is_blank(report.port):
-            return report
         try:
+            if flash_board.is_blank(report.port):
+                return report
             return _met(report, plan, HELLO_TIMEOUT_S)
-        except (NodeRefused, PortError):
+        except (NodeRefused, PortError, BoardLost):
             if plan.job.monotonic() >= deadline:
                 raise NodeRefused("neither a node nor a blank board with MicroPython answers") from None
 

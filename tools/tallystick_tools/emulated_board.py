@@ -69,7 +69,7 @@ class _Board(UnixNode):
 
     def environment(self) -> dict[str, str]:
         # Nothing but the board's own files can be imported.
-        return super().environment() | {"MICROPYPATH": str(self.files)}
+        return super().environment() | {"MICROPYPATH": f".frozen:{self.files}"}
 
     def was_reset(self) -> bool:
         return self._process is not None and self._process.poll() == board_rom.RESET

@@ -23,5 +23,5 @@ def firmware_root() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, with the node's own packages on MicroPython's path."""
-    return {**os.environ, "MICROPYPATH": str(firmware_root())}
+    """This process's environment, with the node's own packages on MicroPython's path, behind what is frozen into it."""
+    return {**os.environ, "MICROPYPATH": f".frozen:{firmware_root()}"}
