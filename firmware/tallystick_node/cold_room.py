@@ -5,6 +5,8 @@ Time in the room runs 60 times as fast as outside: a demo of a minute shows an h
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Excursion = tuple[int, int]
 
 SPEEDUP = 60
@@ -41,6 +43,7 @@ class ColdRoom:
         self._chance = seed * 2654435761 % 4294967295 + 1  # never 0, where the generator would stay
         self._excursion = excursion
         self._now_s = 0.0
+        self.door_moved: "Callable[[], None] | None" = None  # called at the moment when door_open changes
         self._air = 3.5 + self._random()
         self._goods = self._air
         self._cooling = self._random() < 0.5
@@ -59,6 +62,10 @@ class ColdRoom:
         humidity = 72 + int(2 * (self._air - COMPRESSOR_OFF_CELSIUS)) - (4 if self._cooling else 0)
         battery_mv = 3600 - int(self._now_s / 86400) % 600 + noise // 2
         return Measurement(int(self._air * 100) + noise, max(0, min(100, humidity)), battery_mv, self.door_open)
+
+    def uptime_ms(self) -> int:
+        """Up to when the room has lived."""
+        return int(self._now_s * 1000 / SPEEDUP)
 
     def _advance(self, step_s: float) -> None:
         failing = self._failing()
@@ -88,7 +95,11 @@ class ColdRoom:
             self._door_closes_s = self._now_s + shortest + (longest - shortest) * self._random()
             # At least half the usual time passes: the room cools down again in between.
             self._door_opens_s = self._now_s + DOOR_EVERY_S * (0.5 + self._random())
-        self.door_open = failing or self._now_s < self._door_closes_s
+        is_open = failing or self._now_s < self._door_closes_s
+        if is_open != self.door_open:
+            self.door_open = is_open
+            if self.door_moved is not None:
+                self.door_moved()
 
     def _random(self) -> float:
         """0 <= x < 1; a Lehmer generator of its own, because MicroPython's differs from CPython's."""

@@ -217,3 +217,12 @@ def told(faults: "list[str]") -> str:
         if len(text) <= MAX_FAULTS_CHARACTERS:
             return text
     return "+%d" % len(faults)
+
+
+def configure(
+    channels: "list[Channel]", offsets: "dict[str, int]", alarms: "dict[str, tuple[int | None, int | None]]"
+) -> None:
+    """The site's calibration and alarm limits (low, high). A name that this board does not have means nothing to it."""
+    for channel in channels:
+        channel.offset = offsets.get(channel.name, 0)
+        channel.alarm_low, channel.alarm_high = alarms.get(channel.name, (None, None))

@@ -49,7 +49,8 @@ class Sht3x:
         self._bus = bus
         self._address = address
         self._pause_ms = pause_ms or _sleep_ms
-        self._answer: "bytes | None" = None  # measured with t and not yet taken by h; b"" when nothing came
+        self._answer: "bytes | None" = None  # measured with t and not yet taken by h; b"" when it failed
+        self._fault = ""  # why it failed
 
     def channels(self) -> "list[Channel]":
         t = Channel("t", self._temperature, LOWEST_CENTI_CELSIUS, HIGHEST_CENTI_CELSIUS)
@@ -58,12 +59,18 @@ class Sht3x:
 
     def _temperature(self) -> int:
         self._answer = b""
-        self._answer = self._measure()
+        try:
+            self._answer = self._measure()
+        except SensorError as error:
+            self._fault = str(error)
+            raise
         return centi_celsius(word(self._answer, 0))
 
     def _humidity(self) -> int:
         answer = self._measure() if self._answer is None else self._answer
         self._answer = None
+        if not answer:
+            raise SensorError(self._fault)
         return percent(word(answer, 1))
 
     def _measure(self) -> bytes:
@@ -74,8 +81,11 @@ class Sht3x:
                 return answer
         except (OSError, SensorError):
             pass  # the second try says what is wrong
-        self._send(SOFT_RESET, RESET_MS)
-        return self._ask()
+        try:
+            self._send(SOFT_RESET, RESET_MS)
+            return self._ask()
+        except OSError:
+            raise SensorError(sensor.NO_ANSWER) from None
 
     def _ask(self) -> bytes:
         self._send(MEASURE, MEASURE_MS)
@@ -93,8 +103,6 @@ class Sht3x:
 def word(answer: bytes, index: int) -> int:
     """The word at `index`, if its checksum fits; SensorError otherwise."""
     part = answer[3 * index : 3 * index + 3]
-    if not part:
-        raise SensorError(sensor.NO_ANSWER)
     if len(part) < 3 or crc8(part[:2]) != part[2]:
         raise SensorError(sensor.BAD_CHECKSUM)
     return int.from_bytes(part[:2], "big")

@@ -20,6 +20,7 @@ from tallystick_tools import micropython
 from tallystick_wire import frame
 
 FIRMWARE = Path(tallystick_node.__file__).parents[1]
+FOR_COMPUTERS = {"board_memory", "board_unix", "cold_room", "emulated_i2c", "emulated_onewire", "room_sensors"}
 MINUTE_MS = 60_000
 WARM_CENTI_CELSIUS = 800
 
@@ -191,8 +192,7 @@ def test_the_firmware_hash_tells_every_byte(tmp_path: Path) -> None:
 def test_package_json_lists_what_a_board_needs() -> None:
     listed = [name for name, _ in json.loads((FIRMWARE / "package.json").read_text("utf-8"))["urls"]]
     packages = [path for name in ("tallystick_wire", "tallystick_node") for path in (FIRMWARE / name).glob("*.py")]
-    for_computers = {"board_unix.py", "board_memory.py", "cold_room.py"}
-    needed = {str(path.relative_to(FIRMWARE)) for path in packages if path.name not in for_computers}
+    needed = {str(path.relative_to(FIRMWARE)) for path in packages if path.stem not in FOR_COMPUTERS}
     assert set(listed) == needed | {"main.py"}
     assert listed == [*sorted(listed[:-1]), "main.py"]
 
@@ -201,7 +201,25 @@ def test_a_board_needs_nothing_of_what_it_is_not_given() -> None:
     """No module that is installed imports one that is not, but for the choice of the board."""
     for path in (FIRMWARE / "tallystick_node").glob("*.py"):
         text = path.read_text("utf-8")
-        if path.name not in ("board.py", "board_unix.py", "board_memory.py"):
-            assert "board_unix" not in text
-            assert "board_memory" not in text
-            assert "cold_room" not in text or path.name == "cold_room.py"
+        if path.stem not in FOR_COMPUTERS | {"board"}:
+            assert not [name for name in FOR_COMPUTERS if name in text], path.name
+
+
+def test_the_manifest_freezes_what_package_json_installs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """makemanifest's rules: a manifest runs in its own folder, and these names are there."""
+    monkeypatch.chdir(FIRMWARE)
+    frozen: list[str] = []
+    required: list[str] = []
+    names = {
+        "metadata": lambda **_: None,
+        "require": required.append,
+        "package": lambda folder, files, opt: frozen.extend(f"{folder}/{name}" for name in files),
+        "module": frozen.append,
+    }
+    exec((FIRMWARE / "manifest.py").read_text("utf-8"), names)
+    package = json.loads((FIRMWARE / "package.json").read_text("utf-8"))
+    assert frozen == [name for name, _ in package["urls"]]
+    assert required == [name for name, _ in package["deps"]]
+    assert all((FIRMWARE / name).is_file() for name in frozen)
+    code = "".join((FIRMWARE / name).read_text("utf-8") for name in frozen)
+    assert all(f"import {name}" in code for name in required)

@@ -1,0 +1,84 @@
+"""What hangs on a board, and on which pins: a new sensor is its driver and one line in `channels`.
+
+A board that is wired otherwise has a file wiring.json beside main.py, with the names below that differ; null for what
+is not there.
+"""
+
+import json
+
+from tallystick_node.battery import Battery
+from tallystick_node.errors import NodeError
+from tallystick_node.sht3x import Sht3x
+from tallystick_node.switch import Switch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tallystick_node.sensor import Channel
+
+    Wiring = dict[str, Any]
+
+# Pin numbers. `probe`: the data line of DS18B20 probes; `probes`: which is which, {"p": ROM id in hex, "pb": ...}, when
+# there are several; `door` and `case`: switches to ground, closed while closed; `battery`: an analog pin behind a
+# divider of `battery_ohm` [towards the battery, towards ground]; `light`: shows which board this is.
+_NOTHING: "Wiring" = {"probe": None, "probes": None, "door": None, "case": None}
+PICO: "Wiring" = dict(_NOTHING, sda=4, scl=5, battery=29, battery_ohm=[200_000, 100_000], light="LED")
+ESP32: "Wiring" = dict(_NOTHING, sda=21, scl=22, battery=None, battery_ohm=[100_000, 100_000], light=2)
+WIRING = {"rp2": PICO, "esp32": ESP32}
+
+I2C_HZ = 100_000  # every sensor can, and a cable of a metre may hang between
+
+
+def wiring(platform: str, text: "str | None") -> "Wiring":
+    """Of this kind of board (sys.platform), with what the text of its wiring.json says otherwise."""
+    usual: "Wiring" = WIRING.get(platform, PICO)
+    try:
+        other = json.loads(text) if text is not None else {}
+    except ValueError:
+        other = None
+    if not isinstance(other, dict) or any(name not in usual for name in other):
+        raise NodeError("wiring.json is not a JSON object with names of %s" % ", ".join(sorted(usual)))
+    return {name: other.get(name, usual[name]) for name in usual}
+
+
+def channels(machine: "Any", wired: "Wiring") -> "list[Channel]":
+    """Everything that is measured, in the order of a reading's records."""
+    found: "list[Channel]" = []
+    if wired["sda"] is not None:
+        i2c = machine.I2C(0, sda=machine.Pin(wired["sda"]), scl=machine.Pin(wired["scl"]), freq=I2C_HZ)
+        found += Sht3x(i2c).channels()
+    if wired["probe"] is not None:
+        found += _probes(machine, wired)
+    if wired["battery"] is not None:
+        found += Battery(_adc(machine, wired["battery"]), *wired["battery_ohm"]).channels()
+    for name, wire in (("d", "door"), ("o", "case")):
+        if wired[wire] is not None:
+            found += Switch(name, machine.Pin(wired[wire], machine.Pin.IN, machine.Pin.PULL_UP)).channels()
+    return found
+
+
+def _probes(machine: "Any", wired: "Wiring") -> "list[Channel]":
+    import onewire  # type: ignore[import-not-found]  # of micropython-lib; only where there is a probe
+
+    from tallystick_node.ds18b20 import Probes
+
+    pin = machine.Pin(wired["probe"])
+    bus = onewire.OneWire(pin)
+
+    def pull_up(on: bool) -> None:
+        if on:
+            pin.init(machine.Pin.OUT, value=1)
+        else:
+            pin.init(machine.Pin.OPEN_DRAIN, machine.Pin.PULL_UP)
+
+    named = {name: bytes.fromhex(rom) for name, rom in (wired["probes"] or {}).items()}
+    return Probes(bus, named, pull_up).channels()
+
+
+def _adc(machine: "Any", pin: int) -> "Any":
+    adc = machine.ADC(machine.Pin(pin))
+    full_range = getattr(machine.ADC, "ATTN_11DB", None)  # an ESP32 sees no more than a volt without
+    if full_range is not None:
+        adc.atten(full_range)
+    return adc
