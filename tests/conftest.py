@@ -19,7 +19,7 @@ from tallystick_proof.time import AnchorTime
 from tallystick_proof.trust import Trust
 from tallystick_wire import reading, senml
 from tallystick_wire.cbor import Map, Tag
-from tallystick_wire.reading import BootRecord, Chain, Reading
+from tallystick_wire.reading import BootRecord, Chain, GapRecord, Reading
 from tallystick_wire.senml import Decimal, Record
 
 START_MS = 1_760_000_000_000
@@ -139,6 +139,7 @@ class Node:
         self.previous = reading.genesis(world.origin, self.signer.public_key)
         self.anchor: tuple[int, bytes, int] | None = None
         self.boot_record: BootRecord | None = BootRecord("power-on", 0, 256, b"firmware", b"config00")
+        self.gap: tuple[int, int] | None = None  # what every reading declares as given up
         self.made: dict[int, Reading] = {}
 
     def hold(self, checkpoint_note: bytes) -> None:
@@ -150,7 +151,7 @@ class Node:
         """A new boot that knows nothing of the last `lost` readings and goes on behind the numbers it had reserved."""
         kept, reserved = self.seq - lost, -(-self.seq // 256) * 256
         self.boot_record = BootRecord("brownout", kept, reserved, b"firmware", b"config00")
-        self.previous, self.seq = self.made[kept].link, reserved
+        self.previous, self.seq = self.made[kept].link if lost else self.previous, reserved
         self.boot, self.uptime_ms, self.anchor = self.boot + 1, 0, None
 
     def measure(self, celsius_cents: int = 450, after_ms: int = MINUTE_MS) -> Reading:
@@ -162,6 +163,7 @@ class Node:
             Record("b", "V", Decimal(-3, 3012)),
         ]
         records += self.boot_record.records() if self.boot_record else []
+        records += GapRecord(*self.gap).records() if self.gap else []
         payload = senml.encode_pack(senml.base_name(PEN, self.signer.kid), records)
         chain = Chain(self.boot, self.seq, self.uptime_ms, self.previous, self.anchor)
         made = reading.parse(statement.build_reading(self.signer, chain, payload))
@@ -300,6 +302,14 @@ class World:
         self.where[name, made.chain.seq] = (gateway, index)
         return made
 
+    def lose(self, name: str, count: int, celsius_cents: int = 450, minutes: int = 1) -> tuple[int, int]:
+        """A node measures so many times and nobody hears of it: (first, last)."""
+        node = self.nodes[name]
+        for _ in range(count):
+            node.made.pop(node.measure(celsius_cents, minutes * MINUTE_MS).chain.seq)
+        self.now_ms += count * minutes * MINUTE_MS
+        return node.seq + 1 - count, node.seq
+
     def minute(self, celsius_cents: int = 450, minutes: int = 1) -> None:
         """Time passes, then every node measures once."""
         self.now_ms += minutes * MINUTE_MS
@@ -401,6 +411,13 @@ class World:
         """`first` is taken as it is."""
         builder = bundle.Builder("window", [self.signers[name].thumbprint, first, last], self.origin)
         self._add_readings(builder, {name: (first, last)})
+        return builder.to_bytes()
+
+    def windows_bundle(self, spans: Mapping[str, tuple[int, int]]) -> bytes:
+        """Windows of several nodes; the subject is the first one."""
+        name, (first, last) = next(iter(spans.items()))
+        builder = bundle.Builder("window", [self.signers[name].thumbprint, first, last], self.origin)
+        self._add_readings(builder, spans)
         return builder.to_bytes()
 
     def decision_bundle(self, loan: Loan, number: int) -> bytes:

@@ -13,7 +13,8 @@ latest_ms the upper bound (quorum time) of the first one that covers a reading; 
 checkpoint. Every doubt is decided against the borrower:
 
 - Evidence is complete or it does not count. Per node, readings are folded in order and only while each names the one
-  before it (`links`). decide refuses anything else, so a gap cannot be hidden: the caller holds what follows it.
+  before it, or a boot record or a reading of the same window declares what is missing (`links`). decide refuses
+  anything else, so a gap cannot be hidden: the caller holds what follows it.
 - Silence: as_of_ms minus the earliest time of a node's last folded reading; also the time between two folded readings.
 - Too warm: the time between two folded readings counts when EITHER is above the limit (strictly), summed until two
   neighbours are at or below it. A reading without a usable temperature `t` (a fault) counts as above the limit.
@@ -28,12 +29,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tallystick_proof.chain import NOTHING_DECLARED, Declared, between
+from tallystick_proof.exact import Number, decimal, scaled
 from tallystick_proof.statement import Statement
 from tallystick_proof.time import AnchorTime, interval, longest_ms
 from tallystick_wire import cbor
 from tallystick_wire.errors import CborError
 from tallystick_wire.reading import Reading, genesis
-from tallystick_wire.senml import MAX_EXPONENT, TAG_DECIMAL, Decimal
 
 BPS = 10_000  # basis points in a whole
 MAX_RULE_MS = 366 * 86_400_000  # a year: a longer limit is a typing error
@@ -41,8 +43,8 @@ TOO_WARM, SILENCE = COVENANTS = ("too-warm", "silence")
 TEMPERATURE = "t"
 _HAIRCUTS = ("haircut_warm_bps", "haircut_silence_bps")
 
-Number = tuple[int, int]  # exponent, mantissa: mantissa * 10^exponent
 Anchor = tuple[int, int, int]  # boot, uptime_ms at receipt, earliest cosignature time of its checkpoint in ms
+Gap = tuple[int, int]  # first and last of the numbers that a reading declares as given up
 Effect = list[Any]  # ["alert", covenant, thumbprint, ms, limit_ms] | ["haircut", bps] | ["margin-call", minor, cur, ms]
 
 
@@ -88,7 +90,7 @@ class Rules:
         for name, (lowest, highest) in ranges.items():
             if type(value[name]) is not int or not lowest <= value[name] <= highest:
                 raise DecideError(f"rules: {name} must be an integer from {lowest} to {highest}")
-        limit = _decimal(value["warm_limit"])
+        limit = decimal(value["warm_limit"])
         if limit is None:
             raise DecideError("rules: warm_limit must be an integer or a decimal fraction (tag 4)")
         numbers = {name: value[name] for name in ranges}
@@ -116,6 +118,7 @@ class Observation(NamedTuple):
     latest_ms: int  # quorum time of the first published checkpoint that covers it
     temperature: Number | None  # None: a fault
     last_persisted: int | None  # of the boot record; None: not the first reading of a boot
+    gap: Gap | None = None  # only until it is folded: it declares nothing behind its own reading
 
 
 def observe(
@@ -135,8 +138,9 @@ def observe(
         link=reading.link,
         anchor=None if anchor is None else (anchor.boot, anchor.uptime_ms, anchor.earliest_ms),
         latest_ms=latest_ms,
-        temperature=_decimal(reading.pack.get(TEMPERATURE)),
+        temperature=decimal(reading.pack.get(TEMPERATURE)),
         last_persisted=None if boot_record is None else boot_record.last_persisted,
+        gap=reading.gap,
     )
 
 
@@ -248,21 +252,19 @@ def decide(state: State, event: Event, rules: Rules) -> tuple[State, list[Effect
     return _judge(folded_state, measured, rules)
 
 
-def links(node: Node, seen: Observation, since_ms: int) -> bool:
+def links(node: Node, seen: Observation, since_ms: int, declared: Declared = NOTHING_DECLARED) -> bool:
     """Whether `seen` may be folded next: nothing that the node made, and kept, is missing before it.
 
     After another reading: the rule of tallystick_proof.chain. First of all: the genesis of its chain, or a reading that
-    was published before the association began.
+    was published before the association began. declared: what the readings of this node's window declare.
     """
-    last = node.last
-    if last is None:
+    if node.last is None:
         return seen.previous is None or seen.latest_ms <= since_ms
-    if seen.boot == last.boot:
-        return seen.seq == last.seq + 1 and seen.previous == last.link
-    persisted = seen.last_persisted
-    if seen.boot < last.boot or persisted is None or not persisted <= last.seq < seen.seq:
-        return False
-    return persisted < last.seq or seen.previous == last.link
+    return between(node.last, seen, declared) is not None
+
+
+def declared_by(window: Iterable[Observation]) -> Declared:
+    return Declared((*seen.gap, seen.seq) for seen in window if seen.gap is not None)
 
 
 def silent_at_ms(state: State, rules: Rules) -> int | None:
@@ -272,16 +274,21 @@ def silent_at_ms(state: State, rules: Rules) -> int | None:
     return min(node.earliest_ms for node in state.nodes) + rules.silence_for_ms
 
 
-def _fold(node: Node, window: Iterable[Observation], since_ms: int, rules: Rules) -> tuple[Node, int, int]:
-    """(node, its longest warm stretch, its longest time between two readings) after `window`."""
+def _fold(node: Node, window: Sequence[Observation], since_ms: int, rules: Rules) -> tuple[Node, int, int]:
+    """(node, its longest warm stretch, its longest time between two readings) after `window`.
+
+    Time over which readings are missing is time between two readings like any other.
+    """
     longest_warm_ms = longest_gap_ms = 0
+    declared = declared_by(window)
     for seen in window:
-        if not links(node, seen, since_ms):
+        if not links(node, seen, since_ms, declared):
             raise DecideError(f"reading {seen.seq} does not link to the one before it")
         gap_ms = _elapsed_ms(node, seen, since_ms)
         warm = node.last is not None and (_is_warm(node.last, rules) or _is_warm(seen, rules))
         earliest_ms, anchor = _earliest(node, seen)
-        node = Node(node.thumbprint, earliest_ms, anchor, node.warm_ms + gap_ms if warm else 0, seen)
+        last = seen._replace(gap=None)
+        node = Node(node.thumbprint, earliest_ms, anchor, node.warm_ms + gap_ms if warm else 0, last)
         longest_warm_ms = max(longest_warm_ms, node.warm_ms)
         longest_gap_ms = max(longest_gap_ms, gap_ms)
     return node, longest_warm_ms, longest_gap_ms
@@ -313,7 +320,7 @@ def _earliest(node: Node, seen: Observation) -> tuple[int, Anchor | None]:
 
 
 def _is_warm(seen: Observation, rules: Rules) -> bool:
-    return seen.temperature is None or _scaled(seen.temperature) > _scaled(rules.warm_limit)
+    return seen.temperature is None or scaled(seen.temperature) > scaled(rules.warm_limit)
 
 
 def _judge(
@@ -343,30 +350,9 @@ def _judge(
     return state._replace(broken=broken, haircut_bps=haircut_bps, call=call), effects
 
 
-def _decimal(value: object) -> Number | None:
-    """A number of a reading or of the rules as (exponent, mantissa); None for anything that is not one."""
-    if isinstance(value, Decimal):
-        parts: object = [value.exponent, value.mantissa]
-    elif isinstance(value, cbor.Tag) and value.number == TAG_DECIMAL:
-        parts = value.value
-    else:
-        parts = [0, value]
-    if not isinstance(parts, list) or len(parts) != 2 or any(type(part) is not int for part in parts):
-        return None
-    exponent, mantissa = parts
-    # The bound keeps 10^exponent small.
-    return (exponent, mantissa) if abs(exponent) <= MAX_EXPONENT else None
-
-
-def _scaled(number: Number) -> int:
-    """The number in units of 10^-MAX_EXPONENT: exact, and comparable."""
-    exponent, mantissa = number
-    return int(mantissa * 10 ** (exponent + MAX_EXPONENT))
-
-
 def encode(value: State | Observation) -> bytes:
     """Deterministic CBOR: an array of the fields in their order. Of a state, its SHA-256 stands in the decision."""
-    return cbor.encode(value)
+    return cbor.encode(_fields(value))
 
 
 def state_hash(state: State) -> bytes:
@@ -391,6 +377,13 @@ def decode_observation(data: bytes) -> Observation:
         return Observation(*_tuples(cbor.decode(data)))
     except (CborError, TypeError) as error:
         raise DecideError(f"not a stored observation: {error}") from None
+
+
+def _fields(value: Any) -> Any:
+    """Tuples in tuples; an observation without a gap, as all of a state are, has no field for it."""
+    if not isinstance(value, tuple):
+        return value
+    return [_fields(item) for item in (value[:-1] if isinstance(value, Observation) and not value.gap else value)]
 
 
 def _tuples(value: Any) -> Any:

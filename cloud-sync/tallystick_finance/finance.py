@@ -20,7 +20,8 @@ class Finance:
     def __post_init__(self) -> None:
         if self.signer.role != DECISION:
             raise SignerError(f"decisions are signed by a decision key, this is a key of role {self.signer.role!r}")
-        self.ledger.db.migrate(records.SCHEMA_NAME, records.SCHEMA)
+        for name, script in records.SCHEMAS.items():
+            self.ledger.db.migrate(name, script)
 
     def check_signer(self) -> None:
         """SignerError unless the decision key is enrolled and not revoked: an unsigned decision is refused."""

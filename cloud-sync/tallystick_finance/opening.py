@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import NamedTuple
 
-from tallystick_finance import money, records, views
+from tallystick_finance import money, readings, records, views
 from tallystick_finance.decide import DecideError, NotOpenable, Rules, State, initial_state, silent_at_ms
 from tallystick_finance.errors import MoneyError, Refused
 from tallystick_finance.finance import Finance
@@ -184,7 +184,7 @@ def _check_nodes(tx: Tx, finance: Finance, state: State) -> None:
     """Every node that watches the lot is enrolled and valid, and its past is short enough to be folded."""
     for node in state.nodes:
         _check_key(finance, "node", "node", node.thumbprint, NODE)
-    readings = sum(records.count_readings(tx, node.thumbprint, state.since_ms) for node in state.nodes)
-    if readings > MAX_OPENING_READINGS:
-        found = f"{readings} readings since the association; at most {MAX_OPENING_READINGS} are folded at once"
+    held = sum(readings.count(tx, node.thumbprint, state.since_ms) for node in state.nodes)
+    if held > MAX_OPENING_READINGS:
+        found = f"{held} readings since the association; at most {MAX_OPENING_READINGS} are folded at once"
         raise Refused("too-much-evidence", found)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tallystick_finance import records, views
+from tallystick_finance import readings, records, views
 from tallystick_finance.decide import (
     Event,
     Node,
@@ -74,14 +74,14 @@ def step(finance: Finance) -> bool:
     page: list[Fact] = []
     if (old.idx, old.offset) < (published.size - 1, _END_OF_ENTRY):
         page = [fact for fact in facts(ledger, (old.idx, old.offset), FACTS_PAGE) if fact.index < published.size]
-    readings = _observed(finance, page)
+    observed = _observed(finance, page)
     with ledger.db.transaction() as tx:
         if keys_changed(tx, seen_keys):
             return True  # somebody was enrolled or revoked since: look again
-        for node, seen in readings:
-            records.add_reading(tx, node, seen)
-        for node in {node for node, _ in readings}:
-            records.mark_due(tx, node)
+        for node, seen in observed:
+            readings.add(tx, node, seen)
+        for node in {node for node, _ in observed}:
+            readings.mark_due(tx, node)
         if len(page) < FACTS_PAGE:
             new = _decide_as_of(tx, finance, published, old)
         else:
@@ -160,9 +160,9 @@ def _advance(tx: Tx, finance: Finance, loan: Loan, published: Published, time_ms
 
 
 def _linked(tx: Tx, loan: Loan, node: Node) -> Iterator[Observation]:
-    """What links, and a record of the gaps that boot records declare."""
+    """What links, and a record of the gaps that boot records and readings declare."""
     last = node.last
-    for seen in records.linked(tx, node, loan.state.since_ms):
+    for seen in readings.linked(tx, node, loan.state.since_ms):
         if last is not None and seen.seq > last.seq + 1:
             records.add_gap(tx, loan.id, node.thumbprint, last.seq, seen.seq)
         last = seen

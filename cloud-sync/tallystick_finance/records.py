@@ -1,21 +1,24 @@
-"""Finance's rows: every SQL statement of the package, on a transaction that the caller opened.
+"""Finance's rows, on a transaction that the caller opened; those of readings are in `readings`.
 
 A loan is changed only through `fold` and `post`, and only while its version is the one that was read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tallystick_finance.decide import Node, Observation, State, decode_observation, decode_state, encode, links
+from tallystick_finance.decide import State, decode_state, encode
 from tallystick_finance.errors import ConflictError
 from tallystick_ledger.db import Row, Tx
 from tallystick_proof.statement import Statement
 
-SCHEMA_NAME = "finance-1"
-SCHEMA = (Path(__file__).parent / "schema.sql").read_text("utf-8")
-_PAGE = 512  # held readings decoded at a time
+_FOLDER = Path(__file__).parent
+# In the order in which they are applied. One that was released is never changed: the next one changes its tables.
+SCHEMAS = {
+    name: (_FOLDER / file).read_text("utf-8")
+    for name, file in (("finance-1", "schema.sql"), ("finance-2", "schema_2.sql"))
+}
 
 _LOAN = """
     number, id, version, lot, facility, lender, borrower, opened_ms, rules, decided, state, decisions, last_decision
@@ -90,84 +93,6 @@ def move_cursor(tx: Tx, old: Cursor, new: Cursor) -> None:
     where = "UPDATE finance_cursor SET idx = ?, place = ?, publication = ? WHERE (idx, place, publication) = (?, ?, ?)"
     if tx.changed(where, values) != 1:
         raise ConflictError("another projector runs on this database")
-
-
-# --- readings
-
-
-def add_reading(tx: Tx, node: bytes, seen: Observation) -> None:
-    """Keep a valid reading for every loan that folds this node. The same one again changes nothing."""
-    starts = seen.last_persisted is not None or seen.previous is None
-    tx.execute(
-        "INSERT INTO finance_reading VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [node, seen.seq, int(starts), seen.latest_ms, encode(seen)],
-    )
-
-
-def mark_due(tx: Tx, node: bytes) -> None:
-    """There is something new for the loans that this node watches."""
-    tx.execute("UPDATE finance_loan SET due = 1 WHERE id IN (SELECT loan FROM finance_watch WHERE node = ?)", [node])
-
-
-def count_readings(tx: Tx, node: bytes, since_ms: int) -> int:
-    """How many readings a loan that begins at `since_ms` would have to fold."""
-    sql = "SELECT count(*) FROM finance_reading WHERE node = ? AND latest_ms > ?"
-    return int(tx.execute(sql, [node, since_ms])[0][0])
-
-
-def linked(tx: Tx, node: Node, since_ms: int) -> Iterator[Observation]:
-    """The readings that may be folded next, in order; what does not link yet is held."""
-    if node.last is None:
-        for seen in _before(tx, node, since_ms):
-            yield seen
-            node = node._replace(last=seen)
-    while True:
-        for seen in _run(tx, node, since_ms):
-            yield seen
-            node = node._replace(last=seen)
-        start = _restart(tx, node, since_ms)
-        if start is None:
-            return
-        yield start
-        node = node._replace(last=start)
-
-
-def _before(tx: Tx, node: Node, since_ms: int) -> list[Observation]:
-    """The last reading that was published before the association began, if there is one."""
-    sql = "SELECT observation FROM finance_reading WHERE node = ? AND latest_ms <= ? ORDER BY seq DESC LIMIT 1"
-    return _observations(tx.execute(sql, [node.thumbprint, since_ms]))
-
-
-def _run(tx: Tx, node: Node, since_ms: int) -> Iterator[Observation]:
-    """Readings that follow the last one without a break."""
-    while node.last is not None:
-        sql = "SELECT observation FROM finance_reading WHERE node = ? AND seq > ? ORDER BY seq LIMIT ?"
-        found = _observations(tx.execute(sql, [node.thumbprint, node.last.seq, _PAGE]))
-        for seen in found:
-            if not links(node, seen, since_ms):
-                return
-            yield seen
-            node = node._replace(last=seen)
-        if len(found) < _PAGE:
-            return
-
-
-def _restart(tx: Tx, node: Node, since_ms: int) -> Observation | None:
-    """The next start of a boot (or of the chain) that links although something before it may be missing."""
-    after = 0 if node.last is None else node.last.seq
-    while True:
-        sql = "SELECT observation FROM finance_reading WHERE node = ? AND starts = 1 AND seq > ? ORDER BY seq LIMIT ?"
-        found = _observations(tx.execute(sql, [node.thumbprint, after, _PAGE]))
-        for seen in found:
-            if links(node, seen, since_ms):
-                return seen
-            after = seen.seq
-        if len(found) < _PAGE:
-            return None
-
-
-def _observations(rows: list[Row]) -> list[Observation]:
-    return [decode_observation(data) for (data,) in rows]
 
 
 # --- loans

@@ -62,7 +62,7 @@ CREATE TABLE finance_watch (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX finance_watch_loan ON finance_watch (loan);
 
--- Where a fold went on over a gap that a boot record declares: what lies between is in no window, even if it came later.
+-- Where a fold went on over a declared gap: what lies between is in no window, even if it came later.
 CREATE TABLE finance_gap (
     loan      BLOB NOT NULL REFERENCES finance_loan (id),
     node      BLOB NOT NULL,

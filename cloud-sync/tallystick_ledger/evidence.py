@@ -5,6 +5,7 @@ bundle. Finance builds its decision bundles with the same Collector.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tallystick_ledger import batch as batches
 from tallystick_ledger import gateway_tree, publications, tree
@@ -15,7 +16,7 @@ from tallystick_ledger.ledger import Ledger
 from tallystick_ledger.segment import VALID, unpack
 from tallystick_proof import bundle, keys, merkle, statement
 from tallystick_proof.bundle import Builder
-from tallystick_proof.chain import unknown_between
+from tallystick_proof.chain import Declared, ReadingPlace, between
 from tallystick_proof.enrolment import EnrolledKey
 from tallystick_proof.entry import GatewayEntry
 from tallystick_proof.errors import ArchiveError
@@ -41,7 +42,7 @@ def window_bundle(ledger: Ledger, thumbprint: bytes, first: int, last: int) -> b
     """The bundle that proves a node's readings from `first`, or the anchor that leads to it, up to `last`."""
     if not 1 <= first <= last <= reading.MAX_SEQ:
         raise Malformed(f"a window runs from first to last, both 1 to {reading.MAX_SEQ}, not from {first} to {last}")
-    start = Collector(ledger, "window", [thumbprint, first, last]).lead(thumbprint, first)
+    start = Collector(ledger, "window", [thumbprint, first, last]).lead(thumbprint, first, last)
     collector = Collector(ledger, "window", [thumbprint, start, last])
     collector.add_window(thumbprint, start, last)
     return collector.to_bytes()
@@ -83,24 +84,32 @@ class Collector:
         self._builder.add_asof(number, note)
 
     def add_window(self, thumbprint: bytes, first: int, last: int) -> None:
-        """The node's valid readings from `first` to `last`, both of which must be there; Conflict: they do not link."""
+        """The node's valid readings from `first` to `last`, both of which must be there; Conflict: they do not link.
+
+        What the log lacks in between is left out where a boot record or a reading of the window accounts for it.
+        """
         places = self._locate(thumbprint, first, last)
         if first not in places or last not in places:
             missing = last if first in places else first
             raise NotFound(f"reading {missing} of {thumbprint.hex()} is not in the log, not valid or not published yet")
         self.add_key(thumbprint)
-        before: Reading | None = None
+        declared, chain = Declared(), list[ReadingPlace]()
         for seq in sorted(places):
             found = self._reading(places[seq])
-            if before is not None and unknown_between(before, found) is None:
-                raise Conflict(f"readings {before.chain.seq} and {seq} do not link: ask for a window on one side")
+            declared.add_reading(found)
+            chain.append(ReadingPlace.of(found))
             self._add_anchor(found)
             batch_id, offset = places[seq]
             self._needed.setdefault(batch_id, set()).add(offset)
-            before = found
+        for before, after in pairwise(chain):
+            if between(before, after, declared) is None:
+                raise Conflict(self._broken(thumbprint, before, after, last))
 
-    def lead(self, thumbprint: bytes, first: int) -> int:
-        """Where a window must start so that its first wanted reading has a lower bound in time."""
+    def lead(self, thumbprint: bytes, first: int, last: int | None = None) -> int:
+        """Where a window must start so that its first wanted reading has a lower bound in time.
+
+        last: where the window ends; its readings may declare what is missing before `first`.
+        """
         downwards = self._downwards(thumbprint, first)
         wanted = next(downwards, None)
         if wanted is None or wanted.chain.seq != first:
@@ -110,7 +119,7 @@ class Collector:
             yield wanted
             yield from downwards
 
-        return bundle.lead(from_wanted())
+        return bundle.lead(from_wanted(), self._upwards(thumbprint, first + 1, last or first))
 
     def to_bytes(self) -> bytes:
         """The finished bundle; TooLarge when it is more than a bundle may be."""
@@ -155,6 +164,22 @@ class Collector:
                 yield self._reading(places[seq])
             taken += len(places)
             high = low - 1 if places else self._highest_below(thumbprint, low)
+
+    def _upwards(self, thumbprint: bytes, first: int, last: int) -> Iterator[Reading]:
+        """Valid published readings from `first` to `last`; stops after MAX_LEAD_READINGS."""
+        if first <= last:
+            places = self._locate(thumbprint, first, last)
+            for seq in sorted(places)[:MAX_LEAD_READINGS]:
+                yield self._reading(places[seq])
+
+    def _broken(self, thumbprint: bytes, before: ReadingPlace, after: ReadingPlace, last: int) -> str:
+        """Why these two do not link here, and which window to ask for instead."""
+        text = f"readings {before.seq} and {after.seq} do not link"
+        for later in self._upwards(thumbprint, last + 1, last + MAX_LEAD_READINGS):
+            if between(before, after, Declared.of([later])) is not None:
+                seq = later.chain.seq
+                return f"{text} here: reading {seq} declares what is missing, ask for a window up to {seq}"
+        return f"{text}: ask for a window on one side"
 
     def _highest_below(self, thumbprint: bytes, low: int) -> int | None:
         """A number at or above the highest reading below `low`, None when there is none: skips reserved blocks."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tallystick_proof import archive, statement
-from tallystick_proof.chain import unknown_between
+from tallystick_proof.chain import Declared, missing_between
 from tallystick_proof.errors import ArchiveError, CannotTell
 from tallystick_proof.keys import thumbprint
 from tallystick_proof.sync import MAX_BATCH_BYTES, MAX_BATCH_ENTRIES
@@ -136,17 +136,22 @@ def decode_range(name: str, data: bytes) -> tuple[int, int, list[bytes]]:
     return start, size, hashes
 
 
-def lead(readings: Iterable[Reading]) -> int:
+def lead(readings: Iterable[Reading], window: Iterable[Reading] = ()) -> int:
     """Where a bundle must start so that its first wanted reading has a lower bound in time.
 
     `readings` run downwards in sequence number from the first wanted one (at least that one). Answers the sequence
     number of the nearest that carries an anchor and links up to it, or that of the first wanted reading itself.
+    window: what is wanted behind it, whose declarations of what was given up count too; read only where one is needed.
     """
-    iterator = iter(readings)
+    declared, behind, iterator = Declared(), iter(window), iter(readings)
     wanted = later = next(iterator)
     while later.chain.anchor is None:
+        declared.add_reading(later)
         earlier = next(iterator, None)
-        if earlier is None or unknown_between(earlier, later) is None:
+        if earlier is not None and missing_between(earlier, later, declared) is None:
+            for one in behind:
+                declared.add_reading(one)
+        if earlier is None or missing_between(earlier, later, declared) is None:
             return wanted.chain.seq
         later = earlier
     return later.chain.seq

@@ -6,7 +6,8 @@
     4 leaf, root         each batch: the entries lead to the root that the gateway signed (gateway-signature); that
                          checkpoint is in the ledger (root), under one that the witnesses cosigned (witness)
     5 signature          each reading: the node's own signature
-    6 chain              each reading names the one before it, or a boot record declares what may be lost
+    6 chain              each reading names the one before it, or a boot record declares what may be lost, or readings
+                         of the same window declare what was given up
     7 anchor, time       the lower bound comes from a cosigned checkpoint, the upper bound from step 4
     8 unreachable        nothing in the bundle is left over
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 from tallystick_proof import bundle, checkpoint, entry, keys, merkle, note
 from tallystick_proof.bundle import Withheld
-from tallystick_proof.chain import unknown_between
+from tallystick_proof.chain import NOTHING, Declared, Missing, missing_between
 from tallystick_proof.enrolment import EnrolledKey
 from tallystick_proof.entry import GatewayEntry, LedgerEntry
 from tallystick_proof.errors import ArchiveError, NotVerified
@@ -70,7 +71,7 @@ class VerifiedReading:
     anchor: AnchorTime | None  # the reading's own, with its checkpoint's earliest cosignature time
     last_anchor: AnchorTime | None  # the newest at or before it in the chain: what its lower bound comes from
     interval: Interval
-    unknown_before: int  # readings between the one before and this one that may exist and are not here
+    missing: Missing  # readings between the one before and this one that may exist and are not here
     gateway: bytes
     entry_index: int  # in the gateway's tree
     ledger_index: int  # of the checkpoint that covers it
@@ -120,9 +121,10 @@ class Evidence(Facts):
         node = self.key(thumbprint, keys.NODE)
         found = self._take(node, first, last)
         self._check_signatures(node, found)
+        declared = Declared.of(one.reading for one in found)
         verified: list[VerifiedReading] = []
         for one in found:
-            after = self._place(node, one, after)
+            after = self._place(node, one, after, declared)
             if strict:
                 _check_times(after)
             verified.append(after)
@@ -218,18 +220,20 @@ class Evidence(Facts):
                 if node.revoked_index is not None and node.revoked_index < one.batch.fact.index:
                     raise NotVerified("enrolment", f"{one} was logged after its node was revoked")
 
-    def _place(self, node: EnrolledKey, one: Shown, after: VerifiedReading | None) -> VerifiedReading:
+    def _place(
+        self, node: EnrolledKey, one: Shown, after: VerifiedReading | None, declared: Declared
+    ) -> VerifiedReading:
         """Steps 6 and 7 for one reading that follows `after`."""
         chain, fact = one.reading.chain, one.batch.fact
-        unknown = 0 if after is None else unknown_between(after.reading, one.reading)
-        if unknown is None:
+        missing = NOTHING if after is None else missing_between(after.reading, one.reading, declared)
+        if missing is None:
             raise NotVerified("chain", f"{one} does not follow the reading before it")
         anchor = self._anchor(one)
         last_anchor = anchor or (after.last_anchor if after else None)
         when = interval(chain.boot, chain.uptime_ms, last_anchor, fact.witnessed.quorum_ms, one.entry.received_ms)
         self.reach(one.batch.stem, ".entries", ".range", ".checkpoint", ".tlog-proof")
         return VerifiedReading(
-            node, one.reading, anchor, last_anchor, when, unknown, one.batch.gateway, one.index, fact.index
+            node, one.reading, anchor, last_anchor, when, missing, one.batch.gateway, one.index, fact.index
         )
 
     def _anchor(self, one: Shown) -> AnchorTime | None:

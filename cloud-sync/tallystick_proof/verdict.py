@@ -154,10 +154,11 @@ def _key_remarks(used: Iterable[EnrolledKey]) -> list[Remark]:
 
 def _reading_remarks(readings: Sequence[VerifiedReading]) -> list[Remark]:
     found = [
-        Remark("unclean-restart", f"unclean restart before {one}: up to {one.unknown_before} unknown")
+        Remark("unclean-restart", f"unclean restart before {one}: up to {one.missing.unknown} unknown")
         for one in readings
-        if one.unknown_before
+        if one.missing.unknown
     ]
+    found += [Remark("given-up", _given_up(one)) for one in readings if one.missing.given_up]
     unbounded = [one for one in readings if one.interval.earliest_ms is None]
     if unbounded:
         text = f"{len(unbounded)} readings have no lower bound in time, {unbounded[0]} first: no anchor before them"
@@ -177,9 +178,23 @@ def _calibration_overdue(one: VerifiedReading) -> bool:
     return due_ms is not None and one.interval.earliest_ms is not None and one.interval.earliest_ms > due_ms
 
 
+def _given_up(one: VerifiedReading) -> str:
+    """How many readings, which, between which two, and by whose word."""
+    number, by, unknown = one.missing.given_up, one.missing.declared_by, one.missing.unknown
+    last = one.reading.chain.seq - 1 - unknown
+    first = last + 1 - number
+    which = f"reading {first} was" if number == 1 else f"{number} readings, {first} to {last}, were"
+    who = f"reading{'' if len(by) == 1 else 's'} {', '.join(map(str, by))}"
+    return f"{which} given up by the node between reading {first - 1} and {one}; declared by {who}"
+
+
 def _gaps(readings: Sequence[VerifiedReading]) -> str:
-    restarts = [one for one in readings if one.unknown_before]
-    if not restarts:
-        return "no gap between the first and the last"
-    unknown = sum(one.unknown_before for one in restarts)
-    return f"{counted(len(restarts), 'unclean restart')}, up to {counted(unknown, 'reading')} unknown"
+    restarts = [one.missing.unknown for one in readings if one.missing.unknown]
+    given_up = [one.missing.given_up for one in readings if one.missing.given_up]
+    found = []
+    if restarts:
+        unknown = counted(sum(restarts), "reading")
+        found.append(f"{counted(len(restarts), 'unclean restart')}, up to {unknown} unknown")
+    if given_up:
+        found.append(f"{counted(len(given_up), 'declared gap')}, {counted(sum(given_up), 'reading')} given up")
+    return "; ".join(found) or "no gap between the first and the last"

@@ -16,7 +16,7 @@ import pytest
 from cloud_process import until
 
 from tallystick_proof import keys
-from tallystick_proof.chain import unknown_between
+from tallystick_proof.chain import missing_between
 from tallystick_provisioning import key_file
 from tallystick_tools import demo_build, demo_keep
 from tallystick_tools.demo_parts import Part
@@ -116,7 +116,7 @@ def check_chain(readings: list[Reading]) -> None:
     last = readings[0]
     for one in readings[1:]:
         # What follows a lost reading in the same boot stays behind: the next boot record declares it as unknown.
-        last = one if unknown_between(last, one) is not None else last
+        last = one if missing_between(last, one) is not None else last
     assert last.chain.boot == readings[-1].chain.boot
 
 

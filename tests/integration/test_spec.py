@@ -103,6 +103,39 @@ def test_both_say_the_same_of_other_stories(make_world: "Callable[..., World]") 
     assert not second(other, data)
 
 
+def test_both_say_the_same_of_readings_that_were_given_up(make_world: "Callable[..., World]") -> None:
+    """Declared, not declared, by another node, over a restart; and what a loan makes of it."""
+    world = make_world("full-flash")
+    loan = world.lend(nodes=["node-a"])
+    world.anchor()
+    world.minute(minutes=4)
+    gap = world.lose("node-a", 3)
+    world.minute(900, minutes=4)
+    world.nodes["node-b"].restart()
+    world.nodes["node-a"].gap = gap
+    world.minute(900, minutes=4)
+    world.nodes["node-a"].gap = world.nodes["node-b"].gap = (3, world.lose("node-a", 2)[1])
+    world.nodes["node-a"].restart()
+    world.lose("node-b", 1)
+    world.minute(minutes=4)
+    decided = world.decide(loan, world.sync())
+    world.publish()
+    verdicts = set()
+    for name in ("node-a", "node-b"):
+        seqs = sorted(world.nodes[name].made)
+        for first in seqs:
+            for last in seqs:
+                if first <= last:
+                    data = world.window_bundle(name, first, last)
+                    verdicts.add(ours(world, data))
+                    assert ours(world, data) is second(world, data), f"{name} from {first} to {last}"
+    assert verdicts == {True, False}
+    data = world.decision_bundle(loan, 0)
+    assert ours(world, data)
+    assert Verifier(data, world.trust_text()).effects == decided.effects
+    assert decided.effects
+
+
 @pytest.mark.parametrize("who", ["node-a", "gateway"])
 @pytest.mark.parametrize("reason", ["retired", "compromised"])
 def test_both_order_revocations_by_the_ledger(make_world: "Callable[..., World]", who: str, reason: str) -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from crash_support import one_of_each
 
-from tallystick_proof.chain import unknown_between
+from tallystick_proof.chain import missing_between
 from tallystick_tools.rig import Cable
 from tallystick_wire import message, reading
 from tallystick_wire.reading import Reading
@@ -60,7 +60,7 @@ class Peer(Cable):
         chain = [self.stored[seq] for seq in sorted(self.stored)]
         assert chain[0].chain.previous == genesis
         for earlier, later in pairwise(chain):
-            assert unknown_between(earlier, later) is not None, f"{later.chain.seq} does not follow {earlier.chain.seq}"
+            assert missing_between(earlier, later) is not None, f"{later.chain.seq} does not follow {earlier.chain.seq}"
             assert later.chain.previous == earlier.link, f"{later.chain.seq} does not name {earlier.chain.seq}"
         lost = {one.chain.seq for one in self.heard} - set(self.stored)
         assert not lost, f"lost {sorted(lost)}"

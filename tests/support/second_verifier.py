@@ -457,6 +457,10 @@ class Reading(Signed):
             need(isinstance(boot[0], str) and all(is_int(one, 0, 2**32 - 1) for one in boot[1:3]), "leaf")
             need(is_bytes(boot[3], 8) and is_bytes(boot[4], 8), "leaf")
             self.persisted = boot[1]
+        self.gap: Any = (self.values.get("gf"), self.values.get("gl"))
+        if self.gap != (None, None):
+            first, last = self.gap
+            need(is_int(first, 1) and is_int(last, first or 0, self.seq - 1), "leaf", "gap")
 
     def _pack(self) -> dict[str, Any]:
         pack = decode(self.payload, "leaf")
@@ -488,13 +492,28 @@ def is_number(value: Any) -> bool:
     return type(value) is int
 
 
-def unknown_between(a: Reading, b: Reading) -> int | None:
-    """4.3"""
-    if a.boot == b.boot:
-        return 0 if b.seq == a.seq + 1 and b.previous == a.link else None
-    if b.boot < a.boot or b.persisted is None or not b.persisted <= a.seq < b.seq:
-        return None
-    return None if b.persisted == a.seq and b.previous != a.link else b.seq - a.seq - 1
+Ranges = list[tuple[int, int]]
+
+
+def declared(window: list[Reading]) -> Ranges:
+    return sorted((one.gap[0], one.gap[1]) for one in window if one.gap[0] is not None)
+
+
+def follows(a: tuple[int, int, bytes], b: tuple[int, int, bytes | None, int | None], ranges: Ranges) -> bool:
+    """4.3, for a = (boot, seq, link) and b = (boot, seq, previous, lp)"""
+    if a[0] == b[0] and b[1] == a[1] + 1 and b[2] == a[2]:
+        return True
+    if b[0] > a[0] and b[3] is not None and b[3] <= a[1] < b[1] and (b[3] < a[1] or b[2] == a[2]):
+        return True
+    missing, last = a[1] + 1, b[1] - 1
+    if b[0] > a[0] and b[3] is not None:
+        last = min(last, b[3])
+    if b[0] < a[0] or missing > last:
+        return False
+    for first, end in ranges:
+        if first <= missing <= end:
+            missing = end + 1
+    return missing > last
 
 
 # -- 5 --------------------------------------------------------------------------------------------------------------
@@ -899,13 +918,17 @@ class Verifier:
         seqs = sorted(seq for kid, seq in self.shown if kid == name[:8] and first <= seq <= last)
         need(seqs and (seqs[0], seqs[-1]) == (first, last), "chain", "ends")
         placed = []
+        ranges = declared([self.shown[name[:8], seq][0] for seq in seqs])
         for seq in seqs:
             need((name[:8], seq) in self.unused, "chain", "twice")
             self.unused.discard((name[:8], seq))
             reading, stem, index, head = self.shown[name[:8], seq]
             need(signed(key.public, reading.message, reading.signature) and reading.named_well, "signature")
             need(key.revoked is None or index < key.revoked, "enrolment", "revoked")
-            need(after is None or unknown_between(after.reading, reading) is not None, "chain", str(seq))
+            if after is not None:
+                before = (after.reading.boot, after.reading.seq, after.reading.link)
+                behind = (reading.boot, reading.seq, reading.previous, reading.persisted)
+                need(follows(before, behind, ranges), "chain", str(seq))
             anchor = self._anchor(reading)
             after = Placed(reading, anchor, anchor or (after.last_anchor if after else None), head, index)
             if strict:
@@ -1044,17 +1067,14 @@ def observation(one: Placed, origin: str, keys: dict[bytes, Key]) -> list[Any]:
     return [*moment, one.head.quorum, warm, reading.persisted]
 
 
-def fold(node: list[Any], s: list[Any], since: int, limit: Fraction) -> tuple[list[Any], int]:
+def fold(node: list[Any], s: list[Any], since: int, limit: Fraction, ranges: Ranges) -> tuple[list[Any], int]:
     """10.5: (node, gap)"""
     name, earliest, node_anchor, warm_ms, last = node
     seq, boot, uptime, previous, _, anchor, latest, _, persisted = s
     if last is None:
         need(previous is None or latest <= since, "decision", "start")
-    elif boot == last[1]:
-        need(seq == last[0] + 1 and previous == last[4], "decision", "link")
     else:
-        need(boot > last[1] and persisted is not None and persisted <= last[0] < seq, "decision", "boot")
-        need(persisted < last[0] or previous == last[4], "decision", "boot link")
+        need(follows((last[1], last[0], last[4]), (boot, seq, previous, persisted), ranges), "decision", "link")
     if last is None or boot != last[1] or last[2] > uptime:
         gap = max(0, latest - earliest)
     else:
@@ -1084,8 +1104,10 @@ def decide(
     nodes, measured = [], []
     for node in state[8]:
         warmest, widest = node[3], 0
-        for one in windows.get(node[0], []):
-            node, gap = fold(node, observation(one, origin, keys), state[7], limit)
+        window = windows.get(node[0], [])
+        ranges = declared([one.reading for one in window])
+        for one in window:
+            node, gap = fold(node, observation(one, origin, keys), state[7], limit, ranges)
             warmest, widest = max(warmest, node[3]), max(widest, gap)
         nodes.append(node)
         measured.append((node[0], {"too-warm": warmest, "silence": max(widest, time - node[1])}))

@@ -15,7 +15,7 @@ from tallystick_proof.keys import INSTALLER, NODE, ORGANISATION, Signer
 from tallystick_proof.statement import Statement
 from tallystick_proof.time import AnchorTime
 from tallystick_wire import cbor, reading, senml
-from tallystick_wire.reading import BootRecord, Chain
+from tallystick_wire.reading import BootRecord, Chain, GapRecord
 from tallystick_wire.senml import Decimal, Record
 
 ORIGIN = "ledger.example/log"
@@ -327,6 +327,77 @@ def test_the_declared_gap_is_silence_too() -> None:
     assert kinds(decide(state, as_of(61 * MINUTE_MS, first, over), rules)[1])[0] == "silence"
 
 
+def gave_up(first: int, last: int, at_ms: int, temperature: tuple[int, int] | None = COLD) -> list[Observation]:
+    """Readings `last` + 1 and `last` + 2 behind what was given up, the second of which declares it."""
+    behind = seen(last + 1, at_ms, temperature)
+    return [behind, seen(last + 2, at_ms + MINUTE_MS, COLD, gap=(first, last))]
+
+
+def test_what_was_given_up_is_silence() -> None:
+    """The reading that declares comes later in the window; the gap is time without a reading all the same."""
+    state, rules = opened()
+    first = seen(1, MINUTE_MS)
+    for at_ms, found in ((60 * MINUTE_MS, []), (61 * MINUTE_MS, ["silence"])):
+        after, effects = decide(state, as_of(62 * MINUTE_MS, first, *gave_up(2, 50, at_ms)), rules)
+        assert kinds(effects)[:1] == found
+        assert [node.last.seq for node in after.nodes if node.last] == [52]
+
+
+def test_what_was_given_up_is_warm_when_either_side_is() -> None:
+    state, rules = opened()
+    for before, behind, found in (
+        (COLD, COLD, []),
+        (WARM, COLD, ["too-warm"]),
+        (COLD, WARM, ["too-warm"]),
+        (COLD, None, ["too-warm"]),
+    ):
+        window = [seen(1, MINUTE_MS, before), *gave_up(2, 30, 31 * MINUTE_MS, behind)]
+        assert kinds(decide(state, as_of(33 * MINUTE_MS, *window), rules)[1])[:1] == found
+
+
+def test_a_gap_that_nobody_declares_is_refused() -> None:
+    """Whoever withholds readings cannot say so in the node's name; nor can another node, or an earlier window."""
+    state, rules = opened((A, B))
+    first, behind, declares = seen(1, MINUTE_MS), *gave_up(2, 3, 4 * MINUTE_MS)
+    with pytest.raises(DecideError, match="does not link"):
+        decide(state, as_of(6 * MINUTE_MS, first, behind), rules)
+    with pytest.raises(DecideError, match="does not link"):
+        decide(state, as_of(6 * MINUTE_MS, first, behind, declares._replace(gap=(2, 2))), rules)
+    others = {A.thumbprint: [first, behind], B.thumbprint: [*every(MINUTE_MS, *[COLD] * 4), declares]}
+    with pytest.raises(DecideError, match="does not link"):
+        decide(state, Event(10, SINCE_MS + 6 * MINUTE_MS, others), rules)
+    # A stolen or broken node that declares what is still to come has declared nothing.
+    told, _ = decide(state, as_of(6 * MINUTE_MS, first._replace(gap=(1, 9))), rules)
+    with pytest.raises(DecideError, match="does not link"):
+        decide(told, as_of(6 * MINUTE_MS, behind, size=11), rules)
+
+
+def test_a_declaration_changes_nothing_about_readings_that_arrived() -> None:
+    state, rules = opened()
+    window = every(MINUTE_MS, COLD, WARM, COLD, COLD)
+    wide = [*window[:-1], window[-1]._replace(gap=(1, 3))]
+    plain, told = (decide(state, as_of(5 * MINUTE_MS, *found), rules) for found in (window, wide))
+    assert plain == told
+    assert core.state_hash(plain[0]) == core.state_hash(told[0])
+    assert core.decode_state(core.encode(told[0])) == told[0]
+    with pytest.raises(DecideError, match="does not link"):
+        decide(state, as_of(5 * MINUTE_MS, *wide[:2], wide[2]._replace(previous=link(9)), wide[3]), rules)
+
+
+def test_a_state_has_the_bytes_that_it_always_had() -> None:
+    """Decisions that were made before there were gap records are computed again to the byte."""
+    state, rules = opened()
+    after, _ = decide(state, as_of(3 * MINUTE_MS, *every(MINUTE_MS, COLD, WARM)), rules)
+    last = after.nodes[0].last
+    assert last is not None
+    fields = cbor.decode(core.encode(after))[8][0][4]
+    expected = [2, 1, 2 * MINUTE_MS, link(1), link(2), [1, 2 * MINUTE_MS, SINCE_MS + 2 * MINUTE_MS]]
+    assert fields == [*expected, SINCE_MS + 2 * MINUTE_MS, list(WARM), None]
+    assert core.decode_observation(core.encode(last)) == last
+    told = last._replace(gap=(1, 1))
+    assert core.decode_observation(core.encode(told)) == told
+
+
 def test_unplugging_a_warm_node_never_pays() -> None:
     """The node goes dark while the room is warm and comes back when it is cold: the dark time counts as warm."""
     state, rules = opened()
@@ -474,11 +545,18 @@ def test_a_node_that_does_not_watch_the_lot() -> None:
 
 
 def read(
-    seq: int, previous: bytes, value: "senml.Value", boot: int = 1, persisted: int | None = None
+    seq: int,
+    previous: bytes,
+    value: "senml.Value",
+    boot: int = 1,
+    persisted: int | None = None,
+    gap: tuple[int, int] | None = None,
 ) -> reading.Reading:
     records = [Record("t", "Cel", value)]
     if persisted is not None:
         records += BootRecord("power-on", persisted, 256, bytes(8), bytes(8)).records()
+    if gap is not None:
+        records += GapRecord(*gap).records()
     pack = senml.encode_pack(senml.base_name(32473, A.kid), records)
     return reading.parse(statement.build_reading(A, Chain(boot, seq, 1000 * seq, previous, None), pack))
 
@@ -493,6 +571,8 @@ def test_observe() -> None:
     second = core.observe(read(2, first.link, 4), A.public_key, ORIGIN, None, SINCE_MS)
     assert (second.previous, second.temperature, second.last_persisted) == (first.link, (0, 4), None)
     assert core.observe(first, A.public_key, "other.example/log", None, SINCE_MS).previous == genesis
+    assert (first.gap, second.gap) == (None, None)
+    assert core.observe(read(9, bytes(16), 4, gap=(2, 7)), A.public_key, ORIGIN, None, SINCE_MS).gap == (2, 7)
 
 
 @pytest.mark.parametrize("value", ["broken", True, b"\x01"])
@@ -503,15 +583,19 @@ def test_a_temperature_that_is_no_number_is_a_fault(value: "senml.Value") -> Non
 @given(
     before=st.tuples(st.integers(1, 4), st.integers(1, 2)),
     after=st.tuples(st.integers(1, 4), st.integers(1, 2), st.booleans(), st.none() | st.integers(0, 4)),
+    gap=st.none() | st.tuples(st.integers(1, 4), st.integers(1, 4)),
 )
-def test_links_is_the_rule_of_the_proof(before: tuple[int, int], after: tuple[int, int, bool, int | None]) -> None:
+def test_links_is_the_rule_of_the_proof(
+    before: tuple[int, int], after: tuple[int, int, bool, int | None], gap: tuple[int, int] | None
+) -> None:
     """decide folds exactly what a bundle's walk accepts as a chain."""
     (seq, boot), (next_seq, next_boot, names, persisted) = before, after
     earlier = read(seq, bytes(16), 4, boot)
     later = read(next_seq, earlier.link if names else b"\x01" * 16, 4, next_boot, persisted)
     node = Node(A.thumbprint, SINCE_MS, last=core.observe(earlier, A.public_key, ORIGIN, None, SINCE_MS))
-    folds = core.links(node, core.observe(later, A.public_key, ORIGIN, None, SINCE_MS), SINCE_MS)
-    assert folds is (chain.unknown_between(earlier, later) is not None)
+    declared = chain.Declared([] if gap is None else [(*gap, 9)])
+    folds = core.links(node, core.observe(later, A.public_key, ORIGIN, None, SINCE_MS), SINCE_MS, declared)
+    assert folds is (chain.missing_between(earlier, later, declared) is not None)
 
 
 def test_stored_bytes_are_checked() -> None:

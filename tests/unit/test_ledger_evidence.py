@@ -100,6 +100,50 @@ def test_what_is_not_there(live: LiveLedger) -> None:
         window_bundle(live.ledger, node(live), 5, 4)
 
 
+def given_up(live: LiveLedger) -> TestGateway:
+    """Node a makes 13 to 15 in vain, delivers 16, and says in 17 that it gave 13 to 15 up."""
+    gateway, maker = TestGateway(live.world, "gateway-2"), live.world.nodes["node-a"]
+    for _ in range(3):
+        maker.measure(450, 10)
+    gateway.take(maker.measure(450, 10).data)
+    maker.gap = (13, 15)
+    gateway.take(maker.measure(450, 10).data)
+    gateway.sync(live.ledger)
+    live.settle()
+    return gateway
+
+
+def test_a_window_over_what_was_given_up(live: LiveLedger) -> None:
+    given_up(live)
+    for first, shown in ((10, [9, 10, 11, 12, 16, 17]), (16, [9, 10, 11, 12, 16, 17])):
+        evidence = Evidence(window_bundle(live.ledger, node(live), first, 17), live.world.trust)
+        found = evidence.window(node(live), 9, 17)
+        evidence.finish()
+        assert [one.reading.chain.seq for one in found] == shown
+        assert [one.missing.given_up for one in found] == [0, 0, 0, 0, 3, 0]
+        assert found[-1].interval.earliest_ms is not None
+    assert Evidence(reading_bundle(live.ledger, node(live), 17), live.world.trust).reading(node(live), 17)
+
+
+def test_a_window_that_ends_before_the_declaration(live: LiveLedger) -> None:
+    """A reading's bundle then begins behind the gap; a window over it is refused, and says how far it must reach."""
+    given_up(live)
+    alone = Evidence(reading_bundle(live.ledger, node(live), 16), live.world.trust).reading(node(live), 16)
+    assert [one.reading.chain.seq for one in alone] == [16]
+    with pytest.raises(Conflict, match=r"12 and 16 do not link here: reading 17 declares .* a window up to 17"):
+        window_bundle(live.ledger, node(live), 10, 16)
+
+
+def test_a_gap_that_nobody_declared(live: LiveLedger) -> None:
+    gateway, maker = TestGateway(live.world, "gateway-2"), live.world.nodes["node-a"]
+    maker.measure(450, 10)
+    gateway.take(maker.measure(450, 10).data)
+    gateway.sync(live.ledger)
+    live.settle()
+    with pytest.raises(Conflict, match="12 and 14 do not link: ask for a window on one side"):
+        window_bundle(live.ledger, node(live), 10, 14)
+
+
 def test_unpublished_is_not_provable_yet(live: LiveLedger) -> None:
     gateway = TestGateway(live.world, "gateway-2")
     gateway.take(live.world.nodes["node-a"].measure(450, 10).data)

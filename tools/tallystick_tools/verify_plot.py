@@ -6,6 +6,7 @@ from html import escape
 from itertools import pairwise
 from statistics import median
 
+from tallystick_proof.chain import NOTHING
 from tallystick_proof.evidence import VerifiedReading
 from tallystick_tools.verify_text import when
 from tallystick_wire.senml import Decimal
@@ -39,7 +40,7 @@ def points(readings: Sequence[VerifiedReading], channel: str) -> list[Point]:
     missing = True
     for (one, time_ms), step_ms in zip(timed, [0, *steps], strict=True):
         value = one.reading.pack.get(channel)
-        missing = missing or bool(one.unknown_before) or step_ms > GAP_FACTOR * max(usual_ms, 1)
+        missing = missing or one.missing != NOTHING or step_ms > GAP_FACTOR * max(usual_ms, 1)
         if isinstance(value, Decimal) or type(value) is int:
             found.append(Point(time_ms, as_float(value), not missing))
             missing = False

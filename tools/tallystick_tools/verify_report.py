@@ -47,6 +47,7 @@ _REMARKS_ZH = {
     "revoked-later": "当时有效，后来撤销",
     "disputed": "有争议：密钥后来被声明泄露",
     "unclean-restart": "非正常重启，可能有未知读数",
+    "given-up": "节点声明已放弃部分读数（存储已满）",
     "no-lower-bound": "没有时间下限",
     "time-contradicts": "时间自相矛盾",
     "calibration-overdue": "校准已过期",
@@ -114,10 +115,12 @@ def _channel(readings: Sequence[VerifiedReading]) -> tuple[str, str]:
 
 
 def _row(one: VerifiedReading) -> tuple[str, ...]:
-    bounds = one.interval
+    bounds, missing = one.interval, one.missing
+    before = f" (up to {missing.unknown} unknown before)" if missing.unknown else ""
+    before += f" ({missing.given_up} given up before)" if missing.given_up else ""
     return (
         one.node.kid.hex(),
-        f"{one.reading.chain.seq}" + (f" (up to {one.unknown_before} unknown before)" if one.unknown_before else ""),
+        f"{one.reading.chain.seq}{before}",
         ", ".join(verify_text.measured(one)),
         *(verify_text.when(time_ms) for time_ms in (bounds.earliest_ms, bounds.latest_ms, bounds.gateway_says_ms)),
     )

@@ -197,7 +197,9 @@ def _reading_json(one: VerifiedReading) -> dict[str, Any]:
         "earliest_ms": one.interval.earliest_ms,
         "latest_ms": one.interval.latest_ms,
         "gateway_says_ms": one.interval.gateway_says_ms,
-        "unknown_before": one.unknown_before,
+        "unknown_before": one.missing.unknown,
+        "given_up_before": one.missing.given_up,
+        "declared_by": list(one.missing.declared_by),
         "ledger_index": one.ledger_index,
     }
 
