@@ -1,4 +1,4 @@
-"""The node's whole life on one screen. Measure, sign, keep, send; forget what the gateway holds."""
+"""The node's whole life on one screen. Measure; sign and keep a batch; send; forget what the gateway holds."""
 
 import json
 
@@ -29,11 +29,17 @@ def run(board: "Board") -> None:
                     link.send(reply)  # to whoever asked
         now_ms = board.uptime_ms()
         if now_ms >= next_reading_ms:
-            # A crash before the reading is in a segment costs this reading, and the next boot record says so.
             node.take_reading(now_ms)
-            next_reading_ms = max(next_reading_ms + board.interval_ms, now_ms)
+            next_reading_ms = max(next_reading_ms + node.settings.interval_ms, now_ms)
+        if node.batch.due_in_ms(now_ms) == 0:
+            # A crash before this costs the batch, of which nobody has heard; the next boot record says so.
+            node.store_batch(now_ms)
         node.send_pending(now_ms)
         report.troubles(now_ms)
+        if node.updates.reboot_due(now_ms, board.trial_ms):
+            node.store_batch(now_ms)  # refused: the batch is lost, as in a power cut
+            board.reboot()
+            return
         board.idle(node.wait_ms(now_ms, min(LONGEST_IDLE_MS, max(0, next_reading_ms - now_ms))))
 
 

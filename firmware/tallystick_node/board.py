@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
     from tallystick_node.files import Storage
     from tallystick_node.sensor import Channel
+    from tallystick_node.slots import Slots
 
     class Link(Protocol):
-        """Payloads to and from a host; no call but wait() blocks."""
+        """Payloads to and from a host; no call but wait() blocks. After `resend_after_ms` without an ack send again."""
+
+        resend_after_ms: int
 
         def receive(self) -> list[bytes]:
             """What has arrived."""
@@ -31,23 +34,35 @@ if TYPE_CHECKING:
         def power(self, on: bool) -> None:
             """A radio goes up or down, in its own time; a cable ignores it."""
 
+        def log_in(self, kid: bytes, link_key: bytes) -> None:
+            """Who this node is, once it is enrolled: a broker asks."""
+
         def is_up(self) -> bool:
             """Whether a payload sent now could reach somebody."""
 
     class Board(Protocol):
         """What the node needs of the world.
 
-        `interval_ms` between two readings; at most `segment_limit` segments fit the flash; `firmware_hash` is 8 bytes;
+        `interval_ms` between two readings; a batch is stored when it has `batch_readings` of them or its oldest is
+        `batch_ms` old; at most `segment_limit` segments fit the flash; `firmware_hash` is 8 bytes;
         `random_bytes` come from the true random source, for the node's key is made of them.
         """
 
         interval_ms: int
+        batch_readings: int
+        batch_ms: int
+        give_up_oldest: bool
+        trial_ms: int
         segment_limit: int
         reset_cause: str
         firmware_hash: bytes
 
         @property
         def storage(self) -> Storage: ...
+
+        @property
+        def slots(self) -> Slots | None:
+            """Where updates of the firmware go; None where there is no room for any."""
 
         @property
         def link(self) -> Link:
@@ -82,8 +97,15 @@ if TYPE_CHECKING:
         def awake(self) -> bool:
             """False when the node should stop."""
 
+        def reboot(self) -> None:
+            """As if the power came back, for a configuration or firmware that holds from then on."""
+
         def restart(self, error: Exception) -> None:
             """After a failure: as if the power came back. May return, with the uptime at 0."""
+
+
+BATCH_MS = 1_800_000  # half an hour: at a reading a minute the batch is full before
+SEGMENT_LIMIT = 192  # 3,840 readings in 768 KB of 4 KB blocks: half of a Pico's file system, leaving two firmware slots
 
 
 def choose() -> "Board":
@@ -97,41 +119,38 @@ def choose() -> "Board":
 
 
 class MachineBoard:
-    """A microcontroller: link on its USB port, an SHT3x sensor on I2C, files on its flash.
+    """A microcontroller: link on its USB port, files on its flash, sensors as board_sensors lists them."""
 
-    The numbers of the pins are those of a Raspberry Pi Pico; another board passes its own in main.py.
-    """
-
-    def __init__(self, i2c: int = 0, battery_pin: int = 29, divider: int = 3, light: "int | str" = "LED") -> None:
+    def __init__(self) -> None:
         import os
         import time
 
         import machine  # type: ignore[import-not-found]
         import micropython  # type: ignore[import-not-found]
 
-        from tallystick_node import firmware, store
+        from tallystick_node import batch, board_sensors, firmware, loader, segment, slots, update
         from tallystick_node.clock import Uptime
         from tallystick_node.files import Directory
         from tallystick_node.link import StreamLink
-        from tallystick_node.sensor import Channel
-        from tallystick_node.sht3x import Sht3x
 
         micropython.kbd_intr(-1)  # a byte 03 in a frame is no Ctrl-C
-        self.storage = Directory("/tallystick", [store.FOLDER])
+        self.storage = Directory("/tallystick", [segment.FOLDER])
         self.link = self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
         self.interval_ms = 60_000
-        self.segment_limit = 64  # 1280 readings in 512 KB of 4 KB blocks, a third of a Pico's file system
+        self.batch_readings = batch.MAX_BATCH_READINGS
+        self.batch_ms = BATCH_MS
+        self.give_up_oldest = False
+        self.trial_ms = update.TRIAL_MS
+        self.slots = slots.FileSlots(loader.BOARD_FOLDER)
+        self.segment_limit = SEGMENT_LIMIT
         self.reset_cause = _reset_cause(machine)
         here = __file__[: __file__.rindex("/")] if "/" in __file__ else ""
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])
         self.random_bytes = os.urandom
         self._machine = machine
-        battery = machine.ADC(battery_pin)
-        self.channels = Sht3x(machine.I2C(i2c)).channels()
-        self.channels.append(
-            Channel("b", lambda: battery.read_u16() * 3300 * divider // 65535, 0, 65535, low_priority=True)
-        )
-        self._light = machine.Pin(light, machine.Pin.OUT)
+        wired = board_sensors.wiring(sys.platform, _text_of("/wiring.json"))
+        self.channels = board_sensors.channels(machine, wired)
+        self._light = machine.Pin(wired["light"], machine.Pin.OUT)
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
 
     def uptime_ms(self) -> int:
@@ -155,8 +174,19 @@ class MachineBoard:
     def awake(self) -> bool:
         return True
 
+    def reboot(self) -> None:
+        self._machine.reset()
+
     def restart(self, error: Exception) -> None:
         self._machine.reset()
+
+
+def _text_of(path: str) -> "str | None":
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return None
 
 
 def _reset_cause(machine: "Any") -> str:

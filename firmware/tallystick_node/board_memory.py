@@ -8,6 +8,7 @@ from tallystick_node.errors import SensorError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tallystick_node.files import Storage
+    from tallystick_node.slots import Slots
 
 
 class MemoryStorage:
@@ -22,10 +23,10 @@ class MemoryStorage:
             raise OSError(errno.ENOENT, name)
         return self.files[name]
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, pieces: "list[bytes]") -> None:
         if self.full:
             raise OSError(errno.ENOSPC, name)
-        self.files[name] = data
+        self.files[name] = b"".join(pieces)
 
     def rename(self, old: str, new: str) -> None:
         self.files[new] = self.files.pop(old)
@@ -39,6 +40,8 @@ class MemoryStorage:
 
 class MemoryLink:
     """`arriving` payloads go to the node at once; `sent` are its payloads. While `full`, nothing goes out."""
+
+    resend_after_ms = 2000
 
     def __init__(self) -> None:
         self.arriving: "list[bytes]" = []
@@ -67,6 +70,9 @@ class MemoryLink:
     def power(self, on: bool) -> None:
         self.up = on
 
+    def log_in(self, kid: bytes, link_key: bytes) -> None:
+        self.user = kid
+
     def is_up(self) -> bool:
         return self.up
 
@@ -79,6 +85,12 @@ class MemoryBoard:
         self.storage: "Storage" = self.memory if storage is None else storage
         self.link = self.cable = MemoryLink()
         self.interval_ms = 100
+        self.batch_readings = 1
+        self.batch_ms = 60_000
+        self.give_up_oldest = False
+        self.trial_ms = 60_000
+        self.slots: "Slots | None" = None
+        self.reboots = 0
         self.segment_limit = 1000
         self.reset_cause = "power-on"
         self.firmware_hash = bytes(8)
@@ -134,6 +146,9 @@ class MemoryBoard:
     def awake(self) -> bool:
         self.turns -= 1
         return self.turns >= 0
+
+    def reboot(self) -> None:
+        self.reboots += 1
 
     def restart(self, error: Exception) -> None:
         raise error

@@ -2,9 +2,17 @@
 
     TALLYSTICK_NODE_DIR      the node's flash (required)
     TALLYSTICK_INTERVAL_MS   between two readings (1000)
+    TALLYSTICK_BATCH         readings that are stored and sent together (1)
+    TALLYSTICK_BATCH_MS      what the oldest of them waits at most (60000)
     TALLYSTICK_SEED          of the cold room (1)
     TALLYSTICK_EXCURSION     "start_s,duration_s" of uptime: the compressor fails, the door stands ajar
+    TALLYSTICK_SENSORS       what hangs in it, of room_sensors.SENSORS ("sht3x battery")
+    TALLYSTICK_FAULT         "kind,start_s,duration_s" of uptime: the sensors have that fault, of room_sensors.FAULTS
     TALLYSTICK_DOOR          1: there is a door switch, readings carry d
+    TALLYSTICK_MQTT          "host:port" of a broker that carries the readings; the cable stays for everything else
+    TALLYSTICK_MQTT_CA       file with the certificate of the authority that vouches for the broker
+    TALLYSTICK_SLOTS_DIR     where updates of the firmware go (nowhere: they are refused)
+    TALLYSTICK_TRIAL_MS      how long new firmware has to prove itself (an hour)
     TALLYSTICK_ACKS_DIR      where <kid hex>.jsonl gets a line for every reading that is acked
 """
 
@@ -13,31 +21,40 @@ import os
 import sys
 import time
 
-from tallystick_node import firmware, store
+from tallystick_node import firmware, loader, mqtt_link, room_sensors, segment, slots, update
 from tallystick_node.clock import Uptime
 from tallystick_node.cold_room import ColdRoom
 from tallystick_node.errors import NodeError, StorageError
 from tallystick_node.files import Directory
 from tallystick_node.link import StreamLink
-from tallystick_node.sensor import Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tallystick_node.board import Link
     from tallystick_node.cold_room import Excursion
+    from tallystick_node.room_sensors import Fault
 
 DEFAULT_INTERVAL_MS = 1000
 RESTART_AFTER_MS = 1000
-SEGMENT_LIMIT = 1024  # 20,480 readings, about 4 MB: two weeks at one a minute
+DEFAULT_BATCH_READINGS = 1  # a demo should be lively; a computer's disk does not wear
+DEFAULT_BATCH_MS = 60_000
+READING_LIMIT = 20_480  # about 4 MB: two weeks at one a minute
 
 
 class UnixBoard:
     """See tallystick_node.board.Board."""
 
     def __init__(self) -> None:
-        self.storage = Directory(_setting("TALLYSTICK_NODE_DIR"), [store.FOLDER])
-        self.link = self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
+        self.storage = Directory(_setting("TALLYSTICK_NODE_DIR"), [segment.FOLDER])
+        self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
+        self.link = self._radio() or self.cable
         self.interval_ms = int(os.getenv("TALLYSTICK_INTERVAL_MS") or DEFAULT_INTERVAL_MS)
-        self.segment_limit = SEGMENT_LIMIT
+        self.batch_readings = int(os.getenv("TALLYSTICK_BATCH") or DEFAULT_BATCH_READINGS)
+        self.batch_ms = int(os.getenv("TALLYSTICK_BATCH_MS") or DEFAULT_BATCH_MS)
+        self.give_up_oldest = False
+        self.trial_ms = int(os.getenv("TALLYSTICK_TRIAL_MS") or update.TRIAL_MS)
+        self.slots = slots.FileSlots(loader.folder()) if loader.folder() else None
+        self.segment_limit = READING_LIMIT // max(1, self.batch_readings)
         self.reset_cause = "power-on"  # to a node, a new process is a power-on
         here = __file__[: __file__.rindex("/")]
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])
@@ -71,21 +88,34 @@ class UnixBoard:
         """Until whoever holds the other end of the link is gone."""
         return not self.cable.hung_up
 
+    def reboot(self) -> None:
+        sys.exit(loader.RESTART_CODE)
+
     def restart(self, error: Exception) -> None:
         sys.print_exception(error, sys.stderr)  # type: ignore[attr-defined]
         time.sleep(RESTART_AFTER_MS / 1000)
+        if self.slots is not None:
+            self.reboot()  # the loader must see it: firmware on trial has one boot
         self._power_on()
+
+    def _radio(self) -> "Link | None":
+        broker = os.getenv("TALLYSTICK_MQTT")
+        if not broker:
+            return None
+        from tallystick_node import mqtt_link  # only who has a broker pays for it
+
+        host, port = mqtt_link.address(broker)
+        ca = _setting("TALLYSTICK_MQTT_CA")
+        return mqtt_link.MqttLink(host, port, ca, self.uptime_ms, self.note, others=[sys.stdin.buffer])
 
     def _power_on(self) -> None:
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
         room = ColdRoom(int(os.getenv("TALLYSTICK_SEED") or 1), _excursion(os.getenv("TALLYSTICK_EXCURSION")))
-        self.channels = [
-            Channel("t", lambda: room.measure(self.uptime_ms()).temperature_centi_celsius, -4000, 12500),
-            Channel("h", lambda: room.measure(self.uptime_ms()).humidity_percent, 0, 100, low_priority=True),
-            Channel("b", lambda: room.measure(self.uptime_ms()).battery_mv, 0, 65535, low_priority=True),
-        ]
+        names = (os.getenv("TALLYSTICK_SENSORS") or room_sensors.USUAL).split()
         if os.getenv("TALLYSTICK_DOOR") == "1":
-            self.channels.append(Channel("d", lambda: room.measure(self.uptime_ms()).door_open))
+            names.append("door")
+        fault = _fault(os.getenv("TALLYSTICK_FAULT"))
+        self.channels = room_sensors.RoomSensors(room, self.uptime_ms, names, fault).channels
 
 
 def _setting(name: str) -> str:
@@ -101,3 +131,11 @@ def _excursion(text: "str | None") -> "Excursion | None":
         return None
     start_s, duration_s = text.split(",")
     return int(float(start_s) * 1000), int(float(duration_s) * 1000)
+
+
+def _fault(text: "str | None") -> "Fault | None":
+    """(kind, start_ms, duration_ms) of "kind,start_s,duration_s"; None for nothing."""
+    if not text:
+        return None
+    kind, start_s, duration_s = text.split(",")
+    return kind, int(float(start_s) * 1000), int(float(duration_s) * 1000)

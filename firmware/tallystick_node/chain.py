@@ -2,6 +2,7 @@
 
 import hashlib
 
+from tallystick_node.batch import Measured
 from tallystick_node.ed25519 import SigningKey
 from tallystick_node.reserve import Reserve
 from tallystick_wire import reading, senml
@@ -40,14 +41,17 @@ class Chain:
         self._anchor = (size, hash16, uptime_ms)
         return True
 
-    def sign(self, uptime_ms: int, records: "list[senml.Record]") -> "tuple[int, bytes]":
-        """(number, reading). The number must be reserved on flash (reserve.extend)."""
-        seq = self.reserve.next()
-        position = reading.Chain(self._boot, seq, uptime_ms, self.reserve.link, self._anchor)
+    def take(self, uptime_ms: int, records: "list[senml.Record]") -> Measured:
+        """Number what was measured. The number must be reserved on flash (reserve.extend)."""
         payload = senml.encode_pack(self._base_name, records + self._boot_records)
-        data = reading.build(self._kid, position, payload, self._key.sign)
-        # The reading has an empty unprotected header, so its hash is its identity.
-        self.reserve.signed(seq, hashlib.sha256(data).digest()[: reading.LINK_BYTES])
+        measured = Measured(self.reserve.take(), uptime_ms, self._anchor, payload)
         self._anchor = None
         self._boot_records = []
-        return seq, data
+        return measured
+
+    def sign(self, measured: Measured, previous: bytes) -> "tuple[bytes, bytes]":
+        """(reading, its link). The same again makes the same bytes, so a write that failed may be tried again."""
+        position = reading.Chain(self._boot, measured.seq, measured.uptime_ms, previous, measured.anchor)
+        data = reading.build(self._kid, position, measured.payload, self._key.sign)
+        # The reading has an empty unprotected header, so its hash is its identity.
+        return data, hashlib.sha256(data).digest()[: reading.LINK_BYTES]

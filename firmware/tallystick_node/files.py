@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         """A folder tree as its owner sees it. Names are relative; every failure is an OSError."""
 
         def read(self, name: str) -> bytes: ...
-        def write(self, name: str, data: bytes) -> None: ...
+        def write(self, name: str, pieces: "list[bytes]") -> None: ...
         def rename(self, old: str, new: str) -> None: ...
         def remove(self, name: str) -> None: ...
         def names(self) -> "list[str]": ...
@@ -47,9 +47,10 @@ class Directory:
         with open(self._path + "/" + name, "rb") as file:
             return file.read()
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, pieces: "list[bytes]") -> None:
         with open(self._path + "/" + name, "wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
 
     def rename(self, old: str, new: str) -> None:
         os.rename(self._path + "/" + old, self._path + "/" + new)
@@ -90,14 +91,17 @@ class Files:
                 return None
             raise DamagedFile("%s: %s" % (name, error)) from None
         content = data[:-_CRC_BYTES]
-        if len(data) < _CRC_BYTES or _crc(content) != data[-_CRC_BYTES:]:
+        if len(data) < _CRC_BYTES or _crc_bytes(binascii.crc32(content)) != data[-_CRC_BYTES:]:
             raise DamagedFile("%s: the checksum is wrong" % name)
         return content
 
-    def write(self, name: str, content: bytes) -> None:
-        """After a crash in here the file holds the old content or the new one."""
+    def write(self, name: str, pieces: "list[bytes]") -> None:
+        """After a crash in here the file holds the old content or the new one: the pieces, never copied into one."""
+        crc = 0
+        for piece in pieces:
+            crc = binascii.crc32(piece, crc)
         try:
-            self._storage.write(name + _TEMPORARY, content + _crc(content))
+            self._storage.write(name + _TEMPORARY, pieces + [_crc_bytes(crc)])  # noqa: RUF005  (MicroPython has no [*a, b])
             # A crash here: a temporary file, removed at the next boot.
             self._storage.rename(name + _TEMPORARY, name)
         except OSError as error:
@@ -126,5 +130,5 @@ class Files:
             raise StorageError("listing: %s" % error) from None
 
 
-def _crc(content: bytes) -> bytes:
-    return (binascii.crc32(content) & 0xFFFFFFFF).to_bytes(_CRC_BYTES, "big")
+def _crc_bytes(crc: int) -> bytes:
+    return (crc & 0xFFFFFFFF).to_bytes(_CRC_BYTES, "big")

@@ -8,26 +8,27 @@ SEQUENCE_BLOCK = 256  # a write every 256 readings; a crash skips what is left o
 
 
 class Reserve:
-    """`last` and `link`: the last reading that this node remembers. `bound`: no number above it was ever used."""
+    """`last` and `link`: the last reading that is on flash. `bound`: no number above it was ever used."""
 
     def __init__(self, twin: Twin, bound: int, last: int, link: bytes) -> None:
         self._twin = twin
         self.bound = bound
         self.last = last
         self.link = link
-        self._next = bound + 1  # the boot before may have used all of its block
+        self._before = bound  # the boot before may have used all of its block
+        self._next = bound + 1
 
     @property
     def highest(self) -> int:
-        """No reading above this number can have been signed."""
-        return self._next - 1
+        """No reading above this number can have been signed and stored, so nobody can have it."""
+        return max(self._before, self.last)
 
     @property
     def exhausted(self) -> bool:
         return self._next > self.bound
 
     def extend(self) -> None:
-        """Reserve the next block; every reading up to `last` must be acked or on flash before (see save)."""
+        """Reserve the next block. Readings after `last` may wait in RAM: the reservation does not call them kept."""
         if self._next > reading.MAX_SEQ:
             raise StorageError("all sequence numbers are used up")
         before = self.bound
@@ -43,16 +44,17 @@ class Reserve:
         """Keep `bound`, and `last` with its link as the last reading that a later boot will remember."""
         self._twin.save([self.bound, self.last, self.link])
 
-    def next(self) -> int:
-        """The number for the next reading; it stays the next until signed() is told of it."""
+    def take(self) -> int:
+        """The number for the next reading, never given again."""
         if self.exhausted:
             raise StorageError("no sequence number is reserved")
-        return self._next
+        self._next += 1
+        return self._next - 1
 
-    def signed(self, seq: int, link: bytes) -> None:
+    def stored(self, seq: int, link: bytes) -> None:
+        """Every reading up to `seq` is on flash."""
         self.last = seq
         self.link = link
-        self._next = seq + 1
 
 
 def load(twin: Twin, genesis: bytes, stored: "tuple[int, bytes] | None", broken: bool) -> Reserve:

@@ -51,7 +51,7 @@ class Twin:
         writes = 1 if self._generation else 2
         for _ in range(writes):
             generation = self._generation + 1
-            self._files.write(self._slot(generation % 2), cbor.encode([generation, value]))
+            self._files.write(self._slot(generation % 2), [cbor.encode([generation, value])])
             self._generation = generation
 
     def restore(self, value: "Any") -> None:

@@ -16,7 +16,7 @@ from tallystick_node.node import Node
 from tallystick_wire import cbor, frame, message
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
-READINGS = 25  # a segment on flash, and five in RAM
+READINGS = 25
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=40) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=5),
@@ -55,6 +55,7 @@ def fresh() -> Watched:
     inbox.answer(node, message.build_link(LINK_KEY, ORIGIN, PEN), 0)
     for number in range(READINGS):
         node.take_reading(100 * number)
+        node.store_batch(100 * number)
     return Watched(board, node)
 
 

@@ -11,7 +11,7 @@ from tallystick_edge.recovery import StoredReading, read_row
 from tallystick_ledger.db import Database
 from tallystick_node import state
 from tallystick_node.files import Directory, Files
-from tallystick_node.store import FOLDER
+from tallystick_node.segment import FOLDER
 from tallystick_node.twin import Twin
 from tallystick_proof.keys import Signer
 from tallystick_proof.merkle import Frontier, leaf_hash

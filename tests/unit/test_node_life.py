@@ -6,17 +6,20 @@ from itertools import pairwise
 import pytest
 
 from tallystick_node import app, inbox, state
+from tallystick_node.batch import FLASH_RETRY_MS, MAX_BATCH_READINGS
 from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.errors import DamagedFile
-from tallystick_node.outbox import RESEND_AFTER_MS, WINDOW_READINGS, Outbox
+from tallystick_node.link import RESEND_AFTER_MS
+from tallystick_node.outbox import WINDOW_READINGS, Outbox
 from tallystick_node.reserve import SEQUENCE_BLOCK
-from tallystick_node.store import SEGMENT_READINGS
+from tallystick_node.segment import Segment
 from tallystick_proof import keys
 from tallystick_wire import cbor, cose, message, reading
 from tallystick_wire.reading import BootRecord, Reading
 from tallystick_wire.sequence import Seen
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
+SEGMENT_READINGS = MAX_BATCH_READINGS
 LINK = message.build_link(LINK_KEY, ORIGIN, PEN)
 
 
@@ -233,7 +236,10 @@ FORGERIES: dict[str, tuple[Callable[[Site], bytes], str]] = {
     "link to another log": (lambda _: message.build_link(LINK_KEY, "other/log", PEN), "enrolments_refused"),
     "link with another pen": (lambda _: message.build_link(LINK_KEY, ORIGIN, PEN + 1), "enrolments_refused"),
     "link with another key": (lambda _: message.build_link(b"x" * 32, ORIGIN, PEN), "enrolments_refused"),
-    "link with keys for updates": (lambda _: message.build_link(LINK_KEY, ORIGIN, PEN, b"d" * 32), "enrolments_refused"),
+    "link with keys for updates": (
+        lambda _: message.build_link(LINK_KEY, ORIGIN, PEN, b"d" * 32),
+        "enrolments_refused",
+    ),
     "enrol in another log": (lambda _: message.build_enrol("other/log", PEN, bytes(16)), "enrolments_refused"),
     "nonsense": (lambda _: b"\xd2 nonsense", "bad_messages"),
     "what nodes say": (lambda _: message.build_linked(bytes(8)), "unexpected"),
@@ -285,7 +291,7 @@ def test_a_full_link_blocks_nothing(site: Site) -> None:
 
 
 def test_a_full_store_is_silence_and_not_loss(site: Site) -> None:
-    site.segment_limit = 2
+    site.segment_limit, site.batch_readings = 2, SEGMENT_READINGS
     site.acking = False
     site.live(5 * SEGMENT_READINGS, LINK)
     assert app.wake(site).store.pending(1000) == list(range(1, 2 * SEGMENT_READINGS + 1)), "the oldest are kept"
@@ -312,25 +318,36 @@ def test_flash_that_refuses_stops_readings_and_not_the_node(site: Site) -> None:
     assert node.counts["readings"] == 1
 
 
-def test_a_block_is_reserved_only_after_ram_is_on_flash(site: Site) -> None:
-    """Else the reservation would call persisted what a power cut takes away."""
+def test_a_reservation_never_calls_kept_what_is_only_in_ram(site: Site) -> None:
+    """A block is reserved while a batch waits; a power cut takes the batch, and the boot record names what is stored."""
+    site.batch_readings = SEGMENT_READINGS
+    site.live(SEQUENCE_BLOCK + 2, LINK)
+    stored = SEQUENCE_BLOCK - SEQUENCE_BLOCK % SEGMENT_READINGS
+    first = next(one for one in site.live(SEGMENT_READINGS + 3) if one.boot_record)
+    assert boot_record(first).last_persisted == stored
+    assert boot_record(first).reserved_bound == 2 * SEQUENCE_BLOCK
+    assert first.chain.previous == site.readings[stored].link
+    assert not any(stored < seq <= SEQUENCE_BLOCK + 2 for seq in site.readings), "nobody heard of what was lost"
+
+
+def test_a_batch_that_the_flash_refuses_waits_and_is_never_sent_from_ram(site: Site) -> None:
+    site.batch_readings = 3
     site.live(1, LINK)
     site.power_cycle()
     node = app.wake(site)
-    node.take_reading(0)
-    assert node.chain is not None
-    reserve = node.chain.reserve
-    while reserve.highest < reserve.bound - 1:
-        node.take_reading(1)
-    last = reserve.bound
+    for now_ms in range(3):
+        node.take_reading(now_ms)
     site.memory.full = True
-    node.take_reading(2)  # the last number of the block: signed, and only in RAM
+    assert not node.store_batch(2)
     node.take_reading(3)
-    assert (reserve.exhausted, node.counts["no_room"]) == (True, 1)
+    assert (node.counts["readings"], node.counts["flash_refused"], node.counts["no_room"]) == (3, 1, 1)
+    assert node.batch.due_in_ms(2) == FLASH_RETRY_MS
+    node.send_pending(3)
+    assert not site.link.sent
     site.memory.full = False
-    node.take_reading(4)
-    assert reserve.highest == last + 1
-    assert app.wake(site).store.pending(1000)[-2:] == [last, last + 1]
+    assert node.store_batch(3)
+    node.send_pending(3)
+    assert [reading.parse(payload).chain.seq for payload in site.link.sent] == [257, 258, 259]
 
 
 def test_lost_state_retires_the_key(site: Site) -> None:
@@ -350,12 +367,19 @@ def test_lost_state_retires_the_key(site: Site) -> None:
     assert found[0].pack.get("bf") == len(bad)
 
 
+def segment_name(number: int) -> str:
+    first = number * SEGMENT_READINGS + 1
+    return Segment(first, first + SEGMENT_READINGS - 1).name
+
+
 @pytest.mark.parametrize("damaged", [0, 1, 2])
 def test_a_damaged_segment_is_declared_lost(site: Site, damaged: int) -> None:
     """What lies behind the damage cannot link, so the boot record calls nothing of it persisted."""
     site.acking = False
-    site.live(3 * SEGMENT_READINGS + 1, LINK)
-    name = f"s/{damaged * SEGMENT_READINGS + 1:010d}.seg"
+    site.batch_readings = SEGMENT_READINGS
+    site.live(4 * SEGMENT_READINGS, LINK)
+    site.batch_readings = 1
+    name = segment_name(damaged)
     site.memory.files[name] = site.memory.files[name][:-9]
     site.readings.clear()
     site.acking = True
@@ -372,15 +396,16 @@ def test_a_damaged_segment_is_declared_lost(site: Site, damaged: int) -> None:
 def test_a_segment_that_rots_in_use_starts_the_node_again(site: Site) -> None:
     """Nothing more is signed on top of the damage; the next boot declares what is lost."""
     site.acking = False
-    site.live(3 * SEGMENT_READINGS + 1, LINK)
+    site.batch_readings = SEGMENT_READINGS
+    site.live(4 * SEGMENT_READINGS, LINK)
     site.acking = True
     site.power_cycle(30)
-    site.rots = f"s/{SEGMENT_READINGS + 1:010d}.seg"
+    site.rots = segment_name(1)
     app.main(site)
     assert [type(error) for error in site.restarts] == [DamagedFile]
     first = next(one for one in site.readings.values() if one.chain.boot == 3)
     assert boot_record(first).last_persisted == SEGMENT_READINGS, "the segment before the damage is whole"
-    assert first.pack.get("bf") == 4, "the damaged one, two behind it, and that of boot 2"
+    assert first.pack.get("bf") == 3, "the damaged one and two behind it"
     assert first.chain.seq == 2 * SEQUENCE_BLOCK + 1
 
 
@@ -388,7 +413,7 @@ def test_a_segment_that_rots_in_use_starts_the_node_again(site: Site) -> None:
 
 
 def test_the_window() -> None:
-    box = Outbox()
+    box = Outbox(RESEND_AFTER_MS)
     pending = list(range(1, WINDOW_READINGS + 1))
     assert box.due(pending, 0) == pending
     for seq in pending:

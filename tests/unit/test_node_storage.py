@@ -6,15 +6,19 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tallystick_node import reserve as reserves
-from tallystick_node import state
+from tallystick_node import segment, state
+from tallystick_node.batch import MAX_BATCH_READINGS
 from tallystick_node.board_memory import MemoryStorage
 from tallystick_node.errors import DamagedFile, StateLost, StorageError
 from tallystick_node.files import MAX_BAD_FILES, Directory, Files
 from tallystick_node.reserve import SEQUENCE_BLOCK, Reserve
-from tallystick_node.store import SEGMENT_READINGS, Store
+from tallystick_node.store import Store
 from tallystick_node.twin import Twin
+from tallystick_wire import cbor, reading, senml
 from tallystick_wire.message import Ack
 
 GENESIS, LINK = bytes(16), bytes(range(16))
@@ -38,7 +42,7 @@ def damage(storage: MemoryStorage, name: str) -> None:
 
 
 def test_a_file_comes_back_as_it_was(files: Files) -> None:
-    files.write("a", b"content")
+    files.write("a", [b"con", b"tent"])
     assert files.read("a") == b"content"
     assert files.read("b") is None
 
@@ -51,7 +55,7 @@ def test_a_damaged_file_is_noticed(storage: MemoryStorage, files: Files, data: b
 
 
 def test_every_flipped_bit_is_noticed(storage: MemoryStorage, files: Files) -> None:
-    files.write("a", b"seed")
+    files.write("a", [b"seed"])
     good = storage.files["a"]
     for bit in range(8 * len(good)):
         storage.files["a"] = bytes(byte ^ (1 << bit % 8 if at == bit // 8 else 0) for at, byte in enumerate(good))
@@ -74,18 +78,18 @@ def test_set_aside_is_counted_and_bounded(storage: MemoryStorage, files: Files) 
 
 
 def test_a_full_flash_keeps_the_old_content(storage: MemoryStorage, files: Files) -> None:
-    files.write("a", b"old")
+    files.write("a", [b"old"])
     storage.full = True
     with pytest.raises(StorageError, match="a: "):
-        files.write("a", b"new")
+        files.write("a", [b"new"])
     assert files.read("a") == b"old"
 
 
 def test_a_directory_is_such_a_storage(tmp_path: Path) -> None:
     for _ in range(2):  # the second time it is there already
         files = Files(Directory(str(tmp_path / "flash"), ["s"]))
-    files.write("a", b"1")
-    files.write("s/b", b"2")
+    files.write("a", [b"1"])
+    files.write("s/b", [b"2"])
     assert files.names() == ["a", "s/b"]
     assert files.read("s/b") == b"2"
     assert files.read("s/none") is None
@@ -156,7 +160,7 @@ def test_the_key_is_made_once(files: Files, storage: MemoryStorage) -> None:
 
 
 def test_without_a_key_everything_else_is_set_aside(files: Files, storage: MemoryStorage) -> None:
-    files.write("reserve.0", b"of another key")
+    files.write("reserve.0", [b"of another key"])
     state.load_key(files, lambda count: b"k" * count)
     assert files.names() == ["key.0", "key.1"]
     assert "reserve.0.bad" in storage.files
@@ -195,8 +199,8 @@ def take(reserve: Reserve, count: int) -> list[int]:
     for _ in range(count):
         if reserve.exhausted:
             reserve.extend()
-        numbers.append(reserve.next())
-        reserve.signed(numbers[-1], LINK)
+        numbers.append(reserve.take())
+        reserve.stored(numbers[-1], LINK)
     return numbers
 
 
@@ -206,7 +210,7 @@ def test_numbers_rise_without_gap_within_a_boot(files: Files) -> None:
 
 def test_a_number_must_be_reserved(files: Files) -> None:
     with pytest.raises(StorageError, match="reserved"):
-        boot(files).next()
+        boot(files).take()
 
 
 @pytest.mark.parametrize("used", [1, SEQUENCE_BLOCK - 1, SEQUENCE_BLOCK, SEQUENCE_BLOCK + 1])
@@ -214,7 +218,7 @@ def test_a_boot_skips_what_was_reserved(files: Files, used: int) -> None:
     take(boot(files), used)
     reserve = boot(files)
     assert reserve.highest == reserve.bound >= used
-    assert take(reserve, 1) == [reserve.highest]
+    assert take(reserve, 1) == [reserve.bound - SEQUENCE_BLOCK + 1]
 
 
 def test_a_boot_without_readings_costs_no_numbers(files: Files) -> None:
@@ -264,13 +268,70 @@ def test_what_is_remembered(files: Files) -> None:
     assert (boot(files, broken=True).last, boot(files).link) == (0, GENESIS)
 
 
+def test_what_waits_in_ram_is_not_remembered(files: Files) -> None:
+    """A block may be reserved while a batch waits; the reservation names what is on flash."""
+    reserve = boot(files)
+    take(reserve, SEQUENCE_BLOCK - 3)
+    for _ in range(3):
+        reserve.take()
+    reserve.extend()
+    assert reserve.take() == SEQUENCE_BLOCK + 1
+    assert reserve.highest == SEQUENCE_BLOCK - 3, "nobody can have what was not stored"
+    assert (boot(files).last, boot(files).bound) == (SEQUENCE_BLOCK - 3, 2 * SEQUENCE_BLOCK)
+
+
+# --- segments
+
+
+KID, PEN = bytes(range(8)), 32473
+SEGMENT_READINGS = MAX_BATCH_READINGS
+
+
+def signed(seq: int, *channels: str) -> bytes:
+    """A reading as a node makes it, with a signature of zeros."""
+    records = [senml.Record(name, "Cel", senml.Decimal(-2, seq % 5000)) for name in channels or ("t", "p")]
+    pack = senml.encode_pack(senml.base_name(PEN, KID), records)
+    return reading.build(KID, reading.Chain(3, seq, 60_000 * seq, LINK, None), pack, lambda _: bytes(64))
+
+
+def test_what_all_readings_share_is_left_out_and_comes_back() -> None:
+    shared = segment.common(KID, PEN)
+    data = signed(1_000_000)
+    small = shared.shrink(data)
+    assert len(small) == len(data) - 21 - 36 + 2, "header, base name, and two positions"
+    assert shared.grow(small) == data
+
+
+@given(data=st.binary(max_size=300))
+def test_whatever_is_kept_comes_back(data: bytes) -> None:
+    for one in (data, signed(7) + data, data + signed(7), signed(7)[:-9] + data):
+        for shared in (segment.common(KID, PEN), segment.common(KID, 1), segment.Common(b"", b"")):
+            assert shared.grow(shared.shrink(one)) == one
+
+
+def test_twenty_readings_of_five_channels_fit_one_flash_block() -> None:
+    shared, channels = segment.common(KID, PEN), ("t", "p", "pb", "pc", "pd")
+    kept = [cbor.encode(shared.shrink(signed(1_000_000 + number, *channels))) for number in range(SEGMENT_READINGS)]
+    assert sum(map(len, kept)) + 4 <= 4096
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["s/", "s/1-2.seg", "s/0000000002-0000000001.seg", "s/0000000001-0000000002.new", "s/00000000x1-0000000002.seg"],
+)
+def test_a_file_that_is_no_segment(name: str) -> None:
+    assert segment.named(name) is None
+
+
 # --- the store
 
 
-def fill(store: Store, first: int, count: int) -> None:
-    for seq in range(first, first + count):
-        assert store.has_room()
-        store.keep(seq, b"reading %d" % seq)
+def fill(store: Store, first: int, count: int, size: int = SEGMENT_READINGS) -> None:
+    """Readings first, first + 1... in segments of `size`; a smaller one last."""
+    for start in range(first, first + count, size):
+        assert store.has_room
+        numbers = range(start, min(start + size, first + count))
+        store.write(start, [store.pack(b"reading %d" % seq) for seq in numbers])
 
 
 def nothing(seq: int, identity: bytes) -> None:
@@ -281,76 +342,88 @@ def ack(high: int, *gaps: tuple[int, int]) -> Ack:
     return Ack(bytes(8), 1, high, list(gaps))
 
 
+def booted(files: Files, limit: int = 10) -> Store:
+    store = Store(files, limit)
+    store.recover(segment.Common(b"", b""))
+    return store
+
+
 def newest(files: Files) -> int | None:
     """The last reading that a boot from what is on flash now would know."""
-    found = Store(files, 10).newest
+    found = booted(files).newest
     return None if found is None else found[0]
 
 
-@pytest.mark.parametrize("late", [0, 1, 7, SEGMENT_READINGS, 2 * SEGMENT_READINGS + 1])
-def test_the_newest_reading_is_on_flash_whatever_is_acked(storage: MemoryStorage, files: Files, late: int) -> None:
+def names(*spans: tuple[int, int]) -> list[str]:
+    return [segment.Segment(first, last).name for first, last in spans]
+
+
+@pytest.mark.parametrize("size", [1, 7, SEGMENT_READINGS])
+@pytest.mark.parametrize("late", [0, 1, SEGMENT_READINGS, 2 * SEGMENT_READINGS + 1])
+def test_the_newest_reading_is_on_flash_whatever_is_acked(
+    storage: MemoryStorage, files: Files, late: int, size: int
+) -> None:
     """Before it is sent, and until a newer one is: the next boot record names it."""
-    store = Store(files, 10)
-    for seq in range(1, 10 * SEGMENT_READINGS):
-        fill(store, seq, 1)
-        assert newest(files) == seq
-        store.acked(ack(max(0, seq - late)), nothing)
-        assert newest(files) == seq
-        assert len(storage.files) <= 2 + late // SEGMENT_READINGS
-    store.acked(ack(seq), nothing)
-    assert (newest(files), len(storage.files), store.pending(1000)) == (seq, 1, [])
+    store, last = booted(files, 100), 0
+    for first in range(1, 10 * SEGMENT_READINGS, size):
+        fill(store, first, size, size)
+        last = first + size - 1
+        assert newest(files) == last
+        store.acked(ack(max(0, last - late)), nothing)
+        assert newest(files) == last
+        assert len(storage.files) <= 2 + late // size
+    store.acked(ack(last), nothing)
+    assert (newest(files), len(storage.files), store.pending(1000)) == (last, 1, [])
 
 
 def test_an_acked_reading_is_known_to_a_boot_that_makes_none(files: Files) -> None:
     """The boot sends it once more, and once it is acked it is still the newest."""
-    fill(Store(files, 10), 1, SEGMENT_READINGS + 5)
+    fill(booted(files), 1, SEGMENT_READINGS + 5)
     for _ in range(3):
-        store = Store(files, 10)
+        store = booted(files)
         store.acked(ack(SEGMENT_READINGS + 5), nothing)
         assert store.pending(1000) == []
     assert newest(files) == SEGMENT_READINGS + 5
     fill(store, 300, 1)
-    assert files.names() == ["s/0000000300.seg"]
+    assert files.names() == names((300, 300))
 
 
-def test_ram_holds_no_more_than_a_segment(storage: MemoryStorage, files: Files) -> None:
-    store = Store(files, 10)
+def test_a_segment_is_written_once_and_never_again(storage: MemoryStorage, files: Files) -> None:
+    store = booted(files)
     fill(store, 1, 3 * SEGMENT_READINGS)
-    assert store.has_room()
-    assert sorted(storage.files) == [f"s/{first:010d}.seg" for first in (1, 21, 41)]
-    fill(store, 61, 1)
-    assert store.pending(1000) == list(range(1, 62))
-    assert store.get(61) == b"reading 61"
-    assert store.get(1) == b"reading 1"
-    assert store.get(45) == b"reading 45"
+    before = dict(storage.files)
+    assert sorted(before) == names((1, 20), (21, 40), (41, 60))
+    store.acked(ack(45, (23, 23)), nothing)
+    assert storage.files == {name: before[name] for name in names((21, 40), (41, 60))}
+    assert store.pending(1000) == [23, *range(46, 61)]
+    assert (store.get(23), store.get(60)) == (b"reading 23", b"reading 60")
 
 
 def test_every_reading_survives_a_boot(files: Files) -> None:
-    fill(Store(files, 10), 1, SEGMENT_READINGS + 5)
-    store = Store(files, 10)
+    fill(booted(files), 1, SEGMENT_READINGS + 5)
+    store = booted(files)
     assert store.pending(1000) == list(range(1, SEGMENT_READINGS + 6))
     assert store.newest == (SEGMENT_READINGS + 5, hashlib.sha256(b"reading 25").digest()[:16])
+    assert store.pending(3) == [1, 2, 3]
 
 
-def test_a_crash_before_the_older_file_is_removed(
-    storage: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store(files, 10)
+def test_a_crash_before_the_older_file_is_removed(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = booted(files)
     fill(store, 1, 3)
-    store.acked(ack(2), nothing)
+    store.acked(ack(3), nothing)
     monkeypatch.setattr(files, "remove", Mock(side_effect=StorageError("power")))
-    assert store.has_room()
-    store.keep(4, b"reading 4")
-    assert sorted(storage.files) == ["s/0000000001.seg", "s/0000000003.seg"]
-    assert not store.has_room(), "tried again, and refused again"
+    with pytest.raises(StorageError):
+        fill(store, 4, 1)
+    assert files.names() == names((1, 3), (4, 4))
+    assert store.pending(10) == [4], "it is on flash, and goes out"
     monkeypatch.undo()
-    assert store.has_room()
-    assert sorted(storage.files) == ["s/0000000003.seg"]
-    assert Store(files, 10).pending(1000) == [3, 4]
+    fill(store, 5, 1)
+    assert files.names() == names((4, 4), (5, 5))
+    assert booted(files).pending(10) == [4, 5]
 
 
 def test_acks_with_gaps(storage: MemoryStorage, files: Files) -> None:
-    store = Store(files, 10)
+    store = booted(files)
     fill(store, 1, 2 * SEGMENT_READINGS + 5)
     noted: list[int] = []
     store.acked(ack(43, (3, 4), (22, 22), (42, 42)), lambda seq, identity: noted.append(seq))
@@ -358,13 +431,13 @@ def test_acks_with_gaps(storage: MemoryStorage, files: Files) -> None:
     assert noted == sorted(set(range(1, 44)) - {3, 4, 22, 42})
     assert len(storage.files) == 3
     store.acked(ack(43, (22, 22)), nothing)
-    assert sorted(storage.files) == ["s/0000000021.seg", "s/0000000041.seg"]
+    assert sorted(storage.files) == names((21, 40), (41, 45))
     store.acked(ack(45), nothing)
-    assert (store.pending(1000), sorted(storage.files)) == ([], ["s/0000000041.seg"])
+    assert (store.pending(1000), sorted(storage.files)) == ([], names((41, 45)))
 
 
 def test_an_older_ack_takes_nothing_back(files: Files) -> None:
-    store = Store(files, 10)
+    store = booted(files)
     fill(store, 1, 10)
     store.acked(ack(8), nothing)
     store.acked(ack(3, (1, 2)), nothing)
@@ -372,9 +445,8 @@ def test_an_older_ack_takes_nothing_back(files: Files) -> None:
 
 
 def test_a_reading_is_noted_before_it_is_forgotten(files: Files) -> None:
-    store = Store(files, 10)
+    store = booted(files)
     fill(store, 1, SEGMENT_READINGS + 1)
-    store.has_room()
 
     def refuse(seq: int, identity: bytes) -> None:
         raise StorageError("acks log")
@@ -384,57 +456,75 @@ def test_a_reading_is_noted_before_it_is_forgotten(files: Files) -> None:
     assert store.pending(1000) == list(range(1, SEGMENT_READINGS + 2))
 
 
-def test_a_full_flash_stops_taking_and_loses_nothing(storage: MemoryStorage, files: Files) -> None:
-    store = Store(files, 10)
+def test_a_full_flash_takes_nothing_and_loses_nothing(storage: MemoryStorage, files: Files) -> None:
+    store = booted(files)
     fill(store, 1, 5)
     storage.full = True
-    fill(store, 6, 1)
-    assert not store.has_room()
-    assert (store.pending(1000), store.get(6)) == ([1, 2, 3, 4, 5, 6], b"reading 6")
-    assert newest(files) == 5
+    with pytest.raises(StorageError):
+        fill(store, 6, 1)
+    assert (store.pending(1000), newest(files)) == ([1, 2, 3, 4, 5], 5)
     storage.full = False
-    assert store.has_room()
+    fill(store, 6, 1)
     assert newest(files) == 6
 
 
 def test_the_number_of_segments_is_bounded(files: Files) -> None:
-    store = Store(files, 2)
-    fill(store, 1, 2 * SEGMENT_READINGS)
-    assert not store.has_room()
-    store.acked(ack(SEGMENT_READINGS), nothing)
-    assert store.has_room()
+    store = booted(files, 4)
+    room = []
+    for first in (1, 2, 3, 4):
+        room.append((store.has_room, store.is_nearly_full))
+        fill(store, first, 1)
+    assert room == [(True, False)] * 4
+    assert (store.has_room, store.is_nearly_full) == (False, True)
+    store.acked(ack(1), nothing)
+    assert (store.has_room, store.is_nearly_full) == (True, False)
 
 
-def test_boots_without_acks_do_not_fill_the_flash(files: Files) -> None:
-    """Each makes a reading and loses power; none begins a segment beyond the bound."""
-    for seq in range(1, 6):
-        store = Store(files, 3)
-        if store.has_room():
-            store.keep(seq, b"reading %d" % seq)
-    assert (newest(files), len(files.names())) == (3, 3)
+def test_the_oldest_is_given_up_without_what_was_delivered(files: Files) -> None:
+    store = booted(files)
+    fill(store, 1, 3 * SEGMENT_READINGS)
+    store.acked(ack(12, (5, 6), (9, 9)), nothing)
+    assert store.oldest() == [(5, 6), (9, 9), (13, 20)]
+    store.drop(store.oldest())
+    assert files.names() == names((21, 40), (41, 60))
+    assert store.pending(1) == [21]
+    assert booted(files).oldest() == [(21, 40)]
 
 
 def test_a_damaged_segment_takes_those_behind_it_along(storage: MemoryStorage, files: Files) -> None:
-    store = Store(files, 10)
-    fill(store, 1, 3 * SEGMENT_READINGS)
-    assert store.has_room()
-    damage(storage, "s/0000000021.seg")
-    store = Store(files, 10)
-    assert store.broken == ["s/0000000021.seg", "s/0000000041.seg"]
+    fill(booted(files), 1, 3 * SEGMENT_READINGS)
+    damage(storage, "".join(names((21, 40))))
+    store = booted(files)
+    assert store.broken == names((21, 40), (41, 60))
     assert store.pending(1000) == list(range(1, SEGMENT_READINGS + 1))
     assert store.newest is not None
     assert store.newest[0] == SEGMENT_READINGS
     store.set_aside_broken()
-    assert files.names() == ["s/0000000001.seg"]
+    assert files.names() == names((1, 20))
     assert files.bad_count() == 2
-    assert Store(files, 10).broken == []
+    assert booted(files).broken == []
+
+
+@pytest.mark.parametrize("name", names((1, 19), (1, 21)))
+def test_a_segment_that_is_not_what_its_name_says_is_damaged(storage: MemoryStorage, files: Files, name: str) -> None:
+    fill(booted(files), 1, SEGMENT_READINGS)
+    storage.rename("".join(names((1, 20))), name)
+    assert booted(files).broken == [name]
 
 
 def test_a_segment_that_rots_in_use_is_an_error(storage: MemoryStorage, files: Files) -> None:
-    store = Store(files, 10)
+    store = booted(files)
     fill(store, 1, 2 * SEGMENT_READINGS)
-    assert store.has_room()
-    damage(storage, "s/0000000001.seg")
+    damage(storage, "".join(names((1, 20))))
     assert store.get(21) == b"reading 21"
     with pytest.raises(DamagedFile):
         store.get(1)
+
+
+def test_a_wake_trusts_the_names_and_remembers_what_was_acked(storage: MemoryStorage, files: Files) -> None:
+    fill(booted(files), 1, 2 * SEGMENT_READINGS + 3)
+    store = Store(files, 10)
+    store.resume(segment.Common(b"", b""), [(19, 22), (43, 43)])
+    assert store.pending(100) == [19, 20, 21, 22, 43]
+    assert store.last == 43
+    assert store.get(43) == b"reading 43"

@@ -53,6 +53,7 @@ def make(board: BenchBoard, origin: str, pen: int, anchor: "tuple[int, bytes]", 
     node.chain.accept_anchor(anchor[0], anchor[1], 0)
     for _ in range(count):
         node.take_reading(board.now_ms)
+        node.store_batch(board.now_ms)
         for seq in node.store.pending(1):
             board.link.send(node.store.get(seq))
             node.forget(message.Ack(node.kid, node.boot, seq, []))
