@@ -1,5 +1,5 @@
 """What a board runs at power-on."""
 
-from tallystick_node import app, board
+from tallystick_node import loader
 
-app.main(board.choose())
+loader.main()

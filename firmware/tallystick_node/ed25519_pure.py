@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 _SEED_BYTES = 32
 
-_P = (1 << 255) - 19
-_ORDER = (1 << 252) + 27742317777372353535851937790883648493
-_D2 = 2 * -121665 * pow(121666, _P - 2, _P) % _P
-_IDENTITY = (0, 1, 1, 0)
+P = (1 << 255) - 19
+ORDER = (1 << 252) + 27742317777372353535851937790883648493
+_D2 = 2 * -121665 * pow(121666, P - 2, P) % P
+IDENTITY = (0, 1, 1, 0)
 _BASE_X = 15112221349535400772501151409588531511454012693041857206046113283949847762202
 _BASE_Y = 46316835694926478169428394003475163141307993866256225615783033603165251855960
+BASE = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % P)
 
 # A comb: a scalar is 4 rows of 64 bits, and one table of the 16 sums of rows serves all 64 columns.
 _ROWS = 4
@@ -36,69 +37,69 @@ class SigningKey:
         scalar = int.from_bytes(expanded[:32], "little")
         self._scalar = scalar & ((1 << 254) - 8) | 1 << 254
         self._prefix = expanded[32:]
-        self.public_key = _encode(_times_base(self._scalar))
+        self.public_key = encode(_times_base(self._scalar))
 
     def sign(self, message: bytes) -> bytes:
         """The signature, 64 bytes: the same message always gives the same one."""
         nonce = _hash_to_scalar(self._prefix + message)
-        commitment = _encode(_times_base(nonce))
+        commitment = encode(_times_base(nonce))
         challenge = _hash_to_scalar(commitment + self.public_key + message)
-        return commitment + ((nonce + challenge * self._scalar) % _ORDER).to_bytes(32, "little")
+        return commitment + ((nonce + challenge * self._scalar) % ORDER).to_bytes(32, "little")
 
 
 def _hash_to_scalar(data: bytes) -> int:
-    return int.from_bytes(sha512_pure.digest(data), "little") % _ORDER
+    return int.from_bytes(sha512_pure.digest(data), "little") % ORDER
 
 
-def _encode(point: "Point") -> bytes:
+def encode(point: "Point") -> bytes:
     x, y, z, _ = point
-    inverse = pow(z, _P - 2, _P)
-    return (y * inverse % _P | (x * inverse % _P & 1) << 255).to_bytes(32, "little")
+    inverse = pow(z, P - 2, P)
+    return (y * inverse % P | (x * inverse % P & 1) << 255).to_bytes(32, "little")
 
 
 def _times_base(scalar: int) -> "Point":
     """scalar * B, 0 <= scalar < 2^256: 63 doublings and 64 additions."""
     if not _comb:
         _fill_comb()
-    point = _IDENTITY
+    point = IDENTITY
     for column in range(_COLUMNS - 1, -1, -1):
         if column < _COLUMNS - 1:
-            point = _double(point)
+            point = double(point)
         bits = scalar >> column
         teeth = bits & 1 | bits >> 63 & 2 | bits >> 126 & 4 | bits >> 189 & 8
-        point = _add(point, _comb[teeth])
+        point = add(point, _comb[teeth])
     return point
 
 
 def _fill_comb() -> None:
     """_comb[teeth] = the sum of 2^(64 * row) * B over the rows set in `teeth`."""
-    table: "list[Point]" = [_IDENTITY]
-    power = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
+    table: "list[Point]" = [IDENTITY]
+    power = BASE
     for row in range(_ROWS):
-        table += [_add(point, power) for point in table]
+        table += [add(point, power) for point in table]
         for _ in range(_COLUMNS if row < _ROWS - 1 else 0):
-            power = _double(power)
+            power = double(power)
     _comb.extend(table)
 
 
-def _add(left: "Point", right: "Point") -> "Point":
+def add(left: "Point", right: "Point") -> "Point":
     """The complete addition law for a = -1 (RFC 8032 section 5.1.4): holds for the identity and for equal points."""
     x1, y1, z1, t1 = left
     x2, y2, z2, t2 = right
-    a = (y1 - x1) * (y2 - x2) % _P
-    b = (y1 + x1) * (y2 + x2) % _P
-    c = t1 * _D2 * t2 % _P
-    d = 2 * z1 * z2 % _P
+    a = (y1 - x1) * (y2 - x2) % P
+    b = (y1 + x1) * (y2 + x2) % P
+    c = t1 * _D2 * t2 % P
+    d = 2 * z1 * z2 % P
     e, f, g, h = b - a, d - c, d + c, b + a
-    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+    return e * f % P, g * h % P, f * g % P, e * h % P
 
 
-def _double(point: "Point") -> "Point":
+def double(point: "Point") -> "Point":
     x, y, z, _ = point
-    a = x * x % _P
-    b = y * y % _P
+    a = x * x % P
+    b = y * y % P
     h = a + b
-    e = h - (x + y) * (x + y) % _P
+    e = h - (x + y) * (x + y) % P
     g = a - b
-    f = 2 * z * z % _P + g
-    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+    f = 2 * z * z % P + g
+    return e * f % P, g * h % P, f * g % P, e * h % P

@@ -5,6 +5,7 @@ NodeError
         DamagedFile      a file is there, but its content is not what was written
     StateLost            both copies of a state file are unreadable: this key cannot go on
     SensorError          the sensor gave no plausible value
+    UpdateRefused        a configuration or firmware that this node does not take
     LinkError            a connection cannot be made or used: it is closed, and made anew later
 """
 
@@ -35,3 +36,7 @@ class LinkError(NodeError):
     def __init__(self, count: str, text: str) -> None:
         super().__init__(text)
         self.count = count
+
+
+class UpdateRefused(NodeError):
+    """A configuration or firmware that this node does not take; the message is the name under which it is counted."""

@@ -2,7 +2,7 @@
 
 from tallystick_node.errors import StorageError
 from tallystick_node.state import Config
-from tallystick_wire import message
+from tallystick_wire import message, transfer
 from tallystick_wire.errors import WireError
 
 TYPE_CHECKING = False
@@ -104,4 +104,35 @@ def _anchor(node: "Node", data: bytes, now_ms: int) -> None:
     node.count("anchors" if node.chain.accept_anchor(size, hash16, now_ms) else "anchors_old")
 
 
-_HANDLERS = {"hello": _hello, "enrol": _enrol, "link": _link, "identify": _identify, "ack": _ack, "anchor": _anchor}
+def _offer(node: "Node", data: bytes, now_ms: int) -> "bytes | None":
+    """A configuration or firmware, from a host that shares the link key; who made it, its signature says."""
+    if node.config is None:
+        node.count("offers_refused")
+        return None
+    try:
+        host_ms, manifest = transfer.open_offer(node.config.link_key, data)
+    except WireError:
+        node.count("offers_refused")
+        return None
+    return node.updates.offer(node.config, host_ms, manifest)
+
+
+def _chunk(node: "Node", data: bytes, now_ms: int) -> "bytes | None":
+    try:
+        identity, index, piece = transfer.open_chunk(data)
+    except WireError:
+        node.count("chunks_malformed")
+        return None
+    return node.updates.chunk(identity, index, piece)
+
+
+_HANDLERS = {
+    "hello": _hello,
+    "enrol": _enrol,
+    "link": _link,
+    "identify": _identify,
+    "ack": _ack,
+    "anchor": _anchor,
+    "offer": _offer,
+    "chunk": _chunk,
+}

@@ -7,6 +7,7 @@ WireError
     SenmlError      not a measurement pack of the node's own form
     ReadingError    not a reading
     MessageError    not a message between node and host, or its MAC is wrong
+    ManifestError   not a configuration, a firmware manifest or an image of the one form that is allowed
 """
 
 
@@ -36,3 +37,7 @@ class ReadingError(WireError):
 
 class MessageError(WireError):
     """Not a message between node and host, or its MAC is wrong."""
+
+
+class ManifestError(WireError):
+    """Not a configuration, a firmware manifest or an image of the one form that is allowed."""

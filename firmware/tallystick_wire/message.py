@@ -11,6 +11,7 @@
     refused  ["refused", reason]
     identify ["identify"]                         host -> node   show which board you are
 
+Those that bring a configuration or firmware (offer, want, chunk, outcome) are in transfer.
 MACs are under the link key, so a leak costs acks and anchors, never evidence.
 """
 
@@ -45,6 +46,8 @@ _ACK_PREFIX = b"tallystick/ack/v1\0"
 _ANCHOR_PREFIX = b"tallystick/anchor/v1\0"
 _LINK_PREFIX = b"tallystick/link/v1\0"
 _ARRAY_SIZES = {"anchor": 4, "hello": 1, "node": 5, "enrol": 4, "link": 6, "linked": 2, "refused": 2, "identify": 1}
+# Updates: see transfer.
+_ARRAY_SIZES.update({"offer": 4, "want": 3, "chunk": 4, "outcome": 3})
 _ACK_SIZE = 5
 _FIRST_BYTE_SIGN1 = 0xC0 | cose.TAG_SIGN1
 _HMAC_BLOCK_BYTES = 64  # of SHA-256
@@ -126,7 +129,7 @@ def kind(data: bytes) -> str:
 def build_ack(key: bytes, kid: bytes, boot: int, high: int, gaps: "list[Span]") -> bytes:
     body: "list[Any]" = [kid, boot, high, [list(gap) for gap in gaps]]
     _check_ack(body)
-    mac = _mac(key, _ACK_PREFIX, body)
+    mac = mac_of(key, _ACK_PREFIX, body)
     body.append(mac)
     return cbor.encode(body)
 
@@ -137,24 +140,24 @@ def open_ack(key: bytes, data: bytes) -> Ack:
     if len(items) != _ACK_SIZE:
         raise MessageError("an ack is an array of %d" % _ACK_SIZE)
     body = items[:-1]
-    _check_mac(_mac(key, _ACK_PREFIX, body), items[-1])
+    check_mac(mac_of(key, _ACK_PREFIX, body), items[-1])
     _check_ack(body)
     kid, boot, high, gaps = body
     return Ack(kid, boot, high, [(first, last) for first, last in gaps])
 
 
 def build_anchor(key: bytes, size: int, hash16: bytes) -> bytes:
-    _check_integer("size", size, 0, MAX_TREE_SIZE)
-    _check_bytes("hash", hash16, reading.LINK_BYTES)
-    return cbor.encode(["anchor", size, hash16, _mac(key, _ANCHOR_PREFIX, [size, hash16])])
+    check_integer("size", size, 0, MAX_TREE_SIZE)
+    check_bytes("hash", hash16, reading.LINK_BYTES)
+    return cbor.encode(["anchor", size, hash16, mac_of(key, _ANCHOR_PREFIX, [size, hash16])])
 
 
 def open_anchor(key: bytes, data: bytes) -> "tuple[int, bytes]":
     """(tree size, hash16) of an anchor whose MAC is right."""
-    size, hash16, mac = _fields("anchor", data)
-    _check_mac(_mac(key, _ANCHOR_PREFIX, [size, hash16]), mac)
-    _check_integer("size", size, 0, MAX_TREE_SIZE)
-    _check_bytes("hash", hash16, reading.LINK_BYTES)
+    size, hash16, mac = fields("anchor", data)
+    check_mac(mac_of(key, _ANCHOR_PREFIX, [size, hash16]), mac)
+    check_integer("size", size, 0, MAX_TREE_SIZE)
+    check_bytes("hash", hash16, reading.LINK_BYTES)
     return size, hash16
 
 
@@ -167,32 +170,32 @@ def build_identify() -> bytes:
 
 
 def build_node(state: str, public_key: bytes, origin: "str | None", firmware_hash: bytes) -> bytes:
-    return _build_checked(open_node, ["node", state, public_key, origin, firmware_hash])
+    return build_checked(open_node, ["node", state, public_key, origin, firmware_hash])
 
 
 def open_node(data: bytes) -> Node:
-    state, public_key, origin, firmware_hash = _fields("node", data)
+    state, public_key, origin, firmware_hash = fields("node", data)
     if state not in (STATE_NEW, STATE_ENROLLED):
         raise MessageError("a node is new or enrolled")
-    _check_bytes("public key", public_key, reading.PUBLIC_KEY_BYTES)
+    check_bytes("public key", public_key, reading.PUBLIC_KEY_BYTES)
     if (origin is None) != (state == STATE_NEW):
         raise MessageError("a node has an origin when it is enrolled, and only then")
     if origin is not None:
-        _check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
-    _check_bytes("firmware hash", firmware_hash, FIRMWARE_HASH_BYTES)
+        check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
+    check_bytes("firmware hash", firmware_hash, FIRMWARE_HASH_BYTES)
     return Node(state, public_key, origin, firmware_hash)
 
 
 def build_enrol(origin: str, pen: int, nonce: bytes) -> bytes:
-    return _build_checked(open_enrol, ["enrol", origin, pen, nonce])
+    return build_checked(open_enrol, ["enrol", origin, pen, nonce])
 
 
 def open_enrol(data: bytes) -> "tuple[str, int, bytes]":
     """(origin, pen, nonce)."""
-    origin, pen, nonce = _fields("enrol", data)
-    _check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
-    _check_integer("pen", pen, 0, MAX_PEN)
-    _check_bytes("nonce", nonce, NONCE_BYTES)
+    origin, pen, nonce = fields("enrol", data)
+    check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
+    check_integer("pen", pen, 0, MAX_PEN)
+    check_bytes("nonce", nonce, NONCE_BYTES)
     return origin, pen, nonce
 
 
@@ -203,39 +206,39 @@ def build_link(
     downlink_key: "bytes | None" = None,
     firmware_key: "bytes | None" = None,
 ) -> bytes:
-    return _build_checked(open_link, ["link", key, origin, pen, downlink_key, firmware_key])
+    return build_checked(open_link, ["link", key, origin, pen, downlink_key, firmware_key])
 
 
 def open_link(data: bytes) -> Link:
-    key, origin, pen, downlink_key, firmware_key = _fields("link", data)
-    _check_bytes("link key", key, LINK_KEY_BYTES)
-    _check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
-    _check_integer("pen", pen, 0, MAX_PEN)
+    key, origin, pen, downlink_key, firmware_key = fields("link", data)
+    check_bytes("link key", key, LINK_KEY_BYTES)
+    check_text("origin", origin, MAX_ORIGIN_CHARACTERS)
+    check_integer("pen", pen, 0, MAX_PEN)
     for field, public_key in (("downlink key", downlink_key), ("firmware key", firmware_key)):
         if public_key is not None:
-            _check_bytes(field, public_key, reading.PUBLIC_KEY_BYTES)
+            check_bytes(field, public_key, reading.PUBLIC_KEY_BYTES)
     return Link(key, origin, pen, downlink_key, firmware_key)
 
 
 def build_linked(kid: bytes) -> bytes:
-    return _build_checked(open_linked, ["linked", kid])
+    return build_checked(open_linked, ["linked", kid])
 
 
 def open_linked(data: bytes) -> bytes:
     """The node's kid."""
-    (kid,) = _fields("linked", data)
-    _check_bytes("kid", kid, reading.KID_BYTES)
+    (kid,) = fields("linked", data)
+    check_bytes("kid", kid, reading.KID_BYTES)
     return bytes(kid)
 
 
 def build_refused(reason: str) -> bytes:
-    return _build_checked(open_refused, ["refused", reason])
+    return build_checked(open_refused, ["refused", reason])
 
 
 def open_refused(data: bytes) -> str:
     """Why the node refused, in its own words."""
-    (reason,) = _fields("refused", data)
-    _check_text("reason", reason, MAX_REASON_CHARACTERS)
+    (reason,) = fields("refused", data)
+    check_text("reason", reason, MAX_REASON_CHARACTERS)
     return str(reason)
 
 
@@ -249,10 +252,10 @@ def enrol_request(
     sign: "Callable[[bytes], bytes]",
 ) -> bytes:
     """The statement by which a new key asks to be enrolled in one ledger. `sign` turns a message into 64 bytes."""
-    _check_bytes("kid", kid, reading.KID_BYTES)
-    _check_bytes("public key", public_key, reading.PUBLIC_KEY_BYTES)
-    _check_bytes("nonce", nonce, NONCE_BYTES)
-    _check_bytes("jti", jti, JTI_BYTES)
+    check_bytes("kid", kid, reading.KID_BYTES)
+    check_bytes("public key", public_key, reading.PUBLIC_KEY_BYTES)
+    check_bytes("nonce", nonce, NONCE_BYTES)
+    check_bytes("jti", jti, JTI_BYTES)
     protected = cbor.encode(
         cbor.Map([(cose.LABEL_ALG, cose.ALG_EDDSA), (cose.LABEL_KID, kid), (cose.LABEL_TYP, TYP_ENROL_REQUEST)])
     )
@@ -271,26 +274,26 @@ def _items(data: bytes) -> "list[Any]":
     return items
 
 
-def _fields(name: str, data: bytes) -> "list[Any]":
+def fields(name: str, data: bytes) -> "list[Any]":
     items = _items(data)
     if items[0] != name or len(items) != _ARRAY_SIZES[name]:
         raise MessageError("not a message of kind %s" % name)
     return items[1:]
 
 
-def _build_checked(opener: "Callable[[bytes], object]", items: "list[Any]") -> bytes:
+def build_checked(opener: "Callable[[bytes], object]", items: "list[Any]") -> bytes:
     """Encode; the opener is the one home of the rules, so nothing is written that it would refuse."""
     data = cbor.encode(items)
     opener(data)
     return data
 
 
-def _mac(key: bytes, prefix: bytes, body: "list[Any]") -> bytes:
+def mac_of(key: bytes, prefix: bytes, body: "list[Any]") -> bytes:
     return hmac_sha256(key, prefix + cbor.encode(body))[:MAC_BYTES]
 
 
-def _check_mac(expected: bytes, mac: "Any") -> None:
-    _check_bytes("mac", mac, MAC_BYTES)
+def check_mac(expected: bytes, mac: "Any") -> None:
+    check_bytes("mac", mac, MAC_BYTES)
     difference = 0
     for index in range(MAC_BYTES):
         difference |= expected[index] ^ mac[index]  # every byte, so that the time tells nothing
@@ -300,30 +303,30 @@ def _check_mac(expected: bytes, mac: "Any") -> None:
 
 def _check_ack(body: "list[Any]") -> None:
     kid, boot, high, gaps = body
-    _check_bytes("kid", kid, reading.KID_BYTES)
-    _check_integer("boot", boot, 0, reading.MAX_BOOT)
-    _check_integer("high", high, 0, reading.MAX_SEQ)
+    check_bytes("kid", kid, reading.KID_BYTES)
+    check_integer("boot", boot, 0, reading.MAX_BOOT)
+    check_integer("high", high, 0, reading.MAX_SEQ)
     if not isinstance(gaps, list) or len(gaps) > MAX_GAP_RANGES:
         raise MessageError("gaps are at most %d ranges" % MAX_GAP_RANGES)
     lowest = 1
     for gap in gaps:
         if not isinstance(gap, list) or len(gap) != 2:
             raise MessageError("a gap is [first, last]")
-        _check_integer("first of a gap", gap[0], lowest, high)
-        _check_integer("last of a gap", gap[1], gap[0], high - 1)
+        check_integer("first of a gap", gap[0], lowest, high)
+        check_integer("last of a gap", gap[1], gap[0], high - 1)
         lowest = gap[1] + 2  # between two gaps stands what arrived
 
 
-def _check_bytes(field: str, value: object, size: int) -> None:
+def check_bytes(field: str, value: object, size: int) -> None:
     if not isinstance(value, bytes) or len(value) != size:
         raise MessageError("%s must be %d bytes" % (field, size))
 
 
-def _check_text(field: str, value: object, limit: int) -> None:
+def check_text(field: str, value: object, limit: int) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= limit:
         raise MessageError("%s must be text of 1 to %d characters" % (field, limit))
 
 
-def _check_integer(field: str, value: object, lowest: int, highest: int) -> None:
+def check_integer(field: str, value: object, lowest: int, highest: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
         raise MessageError("%s must be an integer from %d to %d" % (field, lowest, highest))

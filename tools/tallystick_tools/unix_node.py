@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+import threading
 import tty
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,17 +14,20 @@ from typing import Self
 from tallystick_tools import micropython
 from tallystick_tools.errors import NodeError
 
-PROGRAM = "from tallystick_node import app, board; app.main(board.choose())"  # firmware/main.py, which no wheel carries
+PROGRAM = "from tallystick_node import loader; loader.main()"  # firmware/main.py, which no wheel carries
+RESTART_CODE = 42  # the firmware's loader ends with it where a board would reset itself
 STOP_TIMEOUT_S = 5.0
 MAX_SEED = 2**31 - 1  # the node's small generator takes 32 bits
 _COUNTS = "counts "  # how the firmware's app.Report begins such a line
 
 
 class UnixNode:
-    """`folder` gets flash/ (the node's files) and node.log; `settings` are the TALLYSTICK_ variables of board_unix.
+    """`folder` gets flash/ (the node's files), slots/ (its updates) and node.log; `settings` are the TALLYSTICK_
+    variables of board_unix.
 
-    The port lives as long as this object, across power cuts of the node and across gateways that come and go.
-    `prefix` is a command that runs the node as its own process, such as `strace -D`; it may change between two starts.
+    A node that resets itself is started again, as a board is. The port lives as long as this object, across power cuts
+    of the node and across gateways that come and go. `prefix` is a command that runs the node as its own process, such
+    as `strace -D`; it may change between two starts.
     The node's process inherits the file descriptors `held`: a lock lasts as long as whoever writes the flash.
     """
 
@@ -39,6 +43,8 @@ class UnixNode:
         self.prefix = prefix
         self._held = tuple(held)
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_power = False  # while it has, a node that resets itself is started again
+        self._changing = threading.RLock()  # guards these two
         (folder / "flash").mkdir(parents=True, exist_ok=True)
         # The node has the master side. Holding the slave side here too keeps a gateway that closes from hanging it up;
         # holding the master side keeps the port's path while the node is down.
@@ -61,7 +67,7 @@ class UnixNode:
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._has_power and self._process.poll() in (None, RESTART_CODE)
 
     @property
     def files(self) -> Path | None:
@@ -74,7 +80,9 @@ class UnixNode:
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the node's process."""
-        return micropython.environment() | {"TALLYSTICK_NODE_DIR": str(self.folder / "flash")} | self.settings
+        folders = {"TALLYSTICK_NODE_DIR": "flash", "TALLYSTICK_SLOTS_DIR": "slots"}
+        own = {name: str(self.folder / folder) for name, folder in folders.items()}
+        return micropython.environment() | own | self.settings
 
     def start(self) -> None:
         """Power on; NodeError when there is no MicroPython here. Returns before the node is ready: say hello to it."""
@@ -89,8 +97,13 @@ class UnixNode:
         acks = self.settings.get("TALLYSTICK_ACKS_DIR")
         if acks:
             Path(acks).mkdir(parents=True, exist_ok=True)
+        with self._changing:
+            self._has_power = True
+            self._process = self._launch(interpreter)
+
+    def _launch(self, interpreter: str) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [*self.prefix, interpreter, *self.arguments()],
                 stdin=self._master,
                 stdout=self._master,
@@ -100,22 +113,41 @@ class UnixNode:
                 start_new_session=True,  # Ctrl-C is for whoever runs the node
                 pass_fds=self._held,
             )
+        threading.Thread(target=self._watch, args=(process, interpreter), daemon=True).start()
+        return process
+
+    def _watch(self, process: "subprocess.Popen[bytes]", interpreter: str) -> None:
+        """Start the node again when it resets itself."""
+        if process.wait() != RESTART_CODE:
+            return
+        with self._changing:
+            if self._process is process and self._has_power:
+                self._process = self._launch(interpreter)
+
+    def _unplug(self) -> "subprocess.Popen[bytes] | None":
+        """The node's process, which from now on nobody starts again."""
+        with self._changing:
+            self._has_power = False
+            return self._process
 
     def kill(self) -> None:
         """A power cut: SIGKILL, nothing is flushed or said."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        process = self._unplug()
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def stop(self) -> None:
         """End the process, if it runs, and say when it does not obey. The port stays; start() again at will."""
-        if self._process is None or not self.alive:
+        process = self._unplug()
+        if process is None:
             return
-        self._process.terminate()
+        process.terminate()
         try:
-            self._process.wait(STOP_TIMEOUT_S)
+            process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self.kill()
+            process.kill()
+            process.wait()
 
     def restart(self) -> None:
         """A power cut, and the power comes back."""
