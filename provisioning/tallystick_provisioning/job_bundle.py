@@ -21,11 +21,12 @@ from tallystick_provisioning.errors import FileError, KeysError
 from tallystick_provisioning.passphrase import Lock
 from tallystick_provisioning.secret_file import sync_folder
 from tallystick_provisioning.tag_job import JobHead
-from tallystick_provisioning.tag_order import KEY_NUMBERS, META_KEY, PASSWORD_KEY, TYPE2_CHIPS, TagKeys
+from tallystick_provisioning.tag_order import KEY_NUMBERS, META_KEY, PASSWORD_KEY, TagKeys
 from tallystick_wire import cbor
 from tallystick_wire.errors import WireError
 
 HEAD = "tallystick-job-v1"
+_NUMBERS = tuple(number for number in (*KEY_NUMBERS, PASSWORD_KEY) if number != META_KEY)  # of a tag's own keys
 MAX_BUNDLE_BYTES = 8 * 1024 * 1024  # 10,000 tags of some 150 bytes are 2 MiB
 
 
@@ -51,10 +52,8 @@ def seal(
     if len(set(uids)) != len(uids) or not uids:
         raise KeysError("the UIDs of a sealed job must be one or more, and none of them twice")
     context = _context(head.id)
-    numbers = _numbers(head)
-    shared = [META_KEY, source.key(uids[0], META_KEY)] if META_KEY in numbers else []
-    plain = [cbor.encode(shared)]
-    plain += [cbor.encode([uid, [source.key(uid, number) for number in numbers if number != META_KEY]]) for uid in uids]
+    plain = [source.key(uids[0], META_KEY)]
+    plain += [cbor.encode([uid, [source.key(uid, number) for number in _NUMBERS]]) for uid in uids]
     sealed = [lock.seal(entry, context) for entry in plain]
     hashes = [hashlib.sha256(entry).digest() for entry in sealed]
     body = {
@@ -94,6 +93,9 @@ class SealedJob:
         """The tags whose keys are still here."""
         return tuple(self._keys)
 
+    def knows(self, uid: bytes) -> bool:
+        return uid in self._keys
+
     def key(self, uid: bytes, number: int) -> bytes:
         if number == META_KEY and self._shared is not None:
             return self._shared
@@ -122,16 +124,16 @@ class SealedJob:
         self._keys, self._shared = {}, None
 
     def _open(self, lock: Lock) -> None:
-        context, numbers = _context(self._head.id), [n for n in _numbers(self._head) if n != META_KEY]
+        context = _context(self._head.id)
         for place, (_, sealed) in enumerate(self.contents.entries):
             if sealed is None:
                 continue
-            fields = cbor.decode(lock.open(sealed, context))
+            data = lock.open(sealed, context)
             if place == 0:
-                self._shared = fields[1] if fields else None
+                self._shared = data
             else:
-                uid, values = fields
-                self._keys[uid] = place, dict(zip(numbers, values, strict=True))
+                uid, values = cbor.decode(data)
+                self._keys[uid] = place, dict(zip(_NUMBERS, values, strict=True))
 
 
 def is_bundle(path: Path) -> bool:
@@ -162,11 +164,6 @@ def read(path: Path) -> Contents:
     except (WireError, ProofError, ValueError, TypeError):
         raise KeysError(f"{path}: no sealed job of this program, or one that was altered") from None
     return contents
-
-
-def _numbers(head: JobHead) -> tuple[int, ...]:
-    """Which keys a tag of this chip has."""
-    return (PASSWORD_KEY,) if head.chip in TYPE2_CHIPS else KEY_NUMBERS
 
 
 def _context(job: str) -> bytes:

@@ -36,6 +36,10 @@ class Master(Protocol):
 class JobKeys(TagKeys, Protocol):
     """The keys of one job, and what becomes of those that are no longer needed."""
 
+    def knows(self, uid: bytes) -> bool:
+        """Whether `key` has keys for this tag."""
+        ...
+
     def finished(self, uid: bytes) -> None:
         """This tag needs its keys no more: where they lie on this computer's disk they are erased."""
         ...
@@ -54,6 +58,9 @@ class DerivedKeys:
     def key(self, uid: bytes, number: int) -> bytes:
         own = _NO_UID if number == META_KEY else uid
         return self._master.cmac(an10922.cmac_input(an10922.tag_input(own, self._system_id, number)))
+
+    def knows(self, uid: bytes) -> bool:
+        return len(uid) == an10922.UID_BYTES
 
     def finished(self, uid: bytes) -> None:
         """Nothing to erase: they were computed when they were needed."""

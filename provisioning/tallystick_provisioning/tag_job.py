@@ -141,8 +141,22 @@ class Job:
         sql = "SELECT code, count(*) AS n FROM reject GROUP BY code ORDER BY n DESC, code"
         return [(str(code), int(count)) for code, count in self._database.conn.execute(sql)]
 
+    def refused(self) -> list[dict[str, Any]]:
+        """Every tag that was refused or left unfinished: row, reason and next action."""
+        return list(self._database.query("SELECT * FROM reject ORDER BY id"))
+
+    def seconds_per_tag(self) -> float | None:
+        """What a tag took from finding it to reading it back, on average."""
+        sql = "SELECT avg(ended_ms - began_ms) / 1000.0 AS s FROM attempt WHERE what = 'write' AND state = 'written'"
+        found = next(iter(self._database.query(sql)))["s"]
+        return None if found is None else float(found)
+
     def attempts(self) -> list[dict[str, Any]]:
         return list(self._database.table("attempt").rows_where(order_by="id"))
+
+    def queued(self) -> int:
+        """Statements that the ledger does not have yet."""
+        return int(self._database.table("item").count_where("statement IS NOT NULL AND sent_ms IS NULL"))
 
     def scanned(self) -> list[bytes]:
         return [bytes.fromhex(row["uid"]) for row in self._database.table("scanned").rows_where(order_by="at_ms, uid")]
@@ -182,9 +196,21 @@ class Job:
         if found.state != WRITING or found.uid is None:
             raise JobError(f"row {row} is {found.state}: only an unfinished row can be given free")
         with self._atomic():
-            self._database.table("abandoned").insert({"uid": found.uid.hex(), "row": row, "at_ms": now_ms}, ignore=True)
-            self._database.table("item").update(row, {"state": WAITING, "uid": None})
+            self.give_up(found.uid, row, now_ms)
+            self._database.table("item").update(row, free())
         return found.uid
+
+    def give_up(self, uid: bytes, row: int, now_ms: int) -> None:
+        """This tag will never carry an item of this job again."""
+        with self._atomic():
+            gone = {"uid": uid.hex(), "row": row, "at_ms": now_ms}
+            self._database.table("abandoned").insert(gone, ignore=True)
+
+    def sent(self, identity: str, now_ms: int) -> None:
+        """The ledger holds the statement with this identity."""
+        with self._atomic():
+            sql = "UPDATE item SET sent_ms = ? WHERE identity = ?"
+            self._database.conn.execute(sql, [now_ms, identity])
 
     def scan(self, uid: bytes, now_ms: int) -> bool:
         """Remember a UID for a sealed job; False when it is known."""
@@ -204,8 +230,9 @@ class Job:
 
 
 def free() -> dict[str, object]:
-    """Changes for an item whose tag was not touched: another tag may have it."""
-    return {"state": WAITING, "uid": None}
+    """Changes for an item that has no tag any more: another one may have it, and will be stated anew."""
+    nothing = ("uid", "url", "epoch", "written_ms", "checked_ms", "salt", "statement", "identity", "sent_ms")
+    return {"state": WAITING, **dict.fromkeys(nothing)}
 
 
 def check_head(head: JobHead) -> None:

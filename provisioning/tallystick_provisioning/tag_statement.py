@@ -34,7 +34,7 @@ def build(
         "chip": head.chip,
         "copyable": head.chip in TYPE2_CHIPS,
         "uid": commitment(salt, written.uid),
-        "epoch": written.epoch,
+        "epoch": None if head.chip in TYPE2_CHIPS else written.epoch,
         "key_set": head.key_set,
         "key_version": head.key_version,
         "since_ms": written.written_ms,

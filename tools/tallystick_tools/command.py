@@ -30,7 +30,34 @@ GROUPS: dict[str, tuple[str, Commands]] = {
                 "tallystick_provisioning.node_commands:enrol",
                 "Give a connected node its identity over the cable.",
             ),
+            "provision": (
+                "tallystick_provisioning.node_fleet_commands:provision",
+                "Turn connected boards into working nodes, a few at a time.",
+            ),
+            "list": ("tallystick_provisioning.node_fleet_commands:list_nodes", "List the site's nodes."),
+            "place": ("tallystick_provisioning.node_fleet_commands:place", "Write down where a node hangs."),
+            "identify": ("tallystick_provisioning.node_fleet_commands:identify", "Make a connected node show itself."),
+            "survey": ("tallystick_provisioning.node_fleet_commands:survey", "Which nodes the gateway hears."),
             "simulate": ("tallystick_tools.simulate:simulate", "Run a real MicroPython node on a pty of this machine."),
+        },
+    ),
+    "tag": (
+        "NFC tags: give items their identities.",
+        {
+            "write": ("tallystick_provisioning.tag_commands:write", "Write a job's tags, hands free."),
+            "verify": ("tallystick_provisioning.tag_pass_commands:verify", "Check one tag as a phone sees it."),
+            "check": ("tallystick_provisioning.tag_pass_commands:check", "Scan a label, tap its tag: they must match."),
+            "lock": ("tallystick_provisioning.tag_pass_commands:lock", "Second pass: lock every written tag for good."),
+            "resume": ("tallystick_provisioning.tag_pass_commands:resume", "Go on with a tag that was begun."),
+            "recover": (
+                "tallystick_provisioning.tag_pass_commands:recover",
+                "Make a tag wholly ours or blank, whatever happened.",
+            ),
+            "reset": ("tallystick_provisioning.tag_pass_commands:reset", "Make a tag blank, before it is locked."),
+            "retire": ("tallystick_provisioning.tag_pass_commands:retire", "Empty a tag for good."),
+            "labels": ("tallystick_provisioning.label_commands:labels", "Print the job's labels to PDF or ZPL."),
+            "report": ("tallystick_provisioning.tag_report:report", "Say how far a job is."),
+            "sync": ("tallystick_provisioning.tag_sending:sync", "Sign what is finished and send it to the ledger."),
         },
     ),
     "gateway": (
@@ -80,6 +107,19 @@ GROUPS: dict[str, tuple[str, Commands]] = {
 
 # (group, subgroup) -> (help, commands)
 SUBGROUPS: dict[tuple[str, str], tuple[str, Commands]] = {
+    ("tag", "job"): (
+        "What is to be written, checked before the first tag.",
+        {
+            "new": ("tallystick_provisioning.tag_job_commands:new", "Make a job from a CSV or XLSX table."),
+            "scan": ("tallystick_provisioning.tag_job_commands:scan", "Collect the UIDs of a job's tags."),
+            "seal": ("tallystick_provisioning.tag_job_commands:seal", "Pack a job's keys for the installer's laptop."),
+            "release": ("tallystick_provisioning.tag_job_commands:release", "Give the row of a lost tag free."),
+        },
+    ),
+    ("tag", "keys"): (
+        "The master key, from which all tag keys come.",
+        {"new": ("tallystick_provisioning.tag_job_commands:keys_new", "Make a master key on a token or in a file.")},
+    ),
     ("gateway", "config"): (
         "The gateway's configuration file.",
         {"check": ("tallystick_edge.commands:config_check", "Check a gateway.toml; name every wrong key.")},
@@ -109,6 +149,7 @@ COMMANDS: Commands = {
 # The extra that a command needs, by its first word; what is not listed runs on the base install.
 EXTRAS = {
     "node": "provisioning",
+    "tag": "provisioning",
     "trust": "provisioning",
     "gateway": "edge",
     "cloud": "cloud",

@@ -1,0 +1,68 @@
+"""Tags that come and go on a reader which may be unplugged: what every hands-free loop waits for."""
+
+import time
+from collections.abc import Callable
+
+from tallystick_provisioning.errors import NfcError, TwoTags
+from tallystick_provisioning.nfc import Reader
+from tallystick_provisioning.nfc_steady import SteadyReader
+
+SENSE_S = 1.0  # how long one look for a tag may take; in between a person can stop the run
+
+
+class Antenna:
+    """A reader that is opened again when it vanishes. `lost` and `two` are told once each time it happens."""
+
+    def __init__(
+        self,
+        open_reader: Callable[[], Reader],
+        lost: Callable[[str], None],
+        two: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_reader, self._lost, self._two = open_reader, lost, two
+        self._monotonic = monotonic
+        self._first: Reader | None = None
+        self._sees_two = False
+        self.reader: Reader = SteadyReader(self._open, lost, monotonic=monotonic)
+
+    def open(self) -> None:
+        """Open the reader now, so that a wrong name is an error (ReaderLost) and not a wait."""
+        self._first = self._open_reader()
+
+    def wait_for_tag(self, patience_s: float | None) -> bytes | None:
+        """The UID of the next tag; None when none came in `patience_s` (None: wait for ever)."""
+        until = None if patience_s is None else self._monotonic() + patience_s
+        while True:
+            found = self.look(SENSE_S)
+            if found is not None or (until is not None and self._monotonic() >= until):
+                return found
+
+    def wait_for_removal(self, uid: bytes) -> bytes | None:
+        """Until this tag is gone. The UID of the one that lies in its place, if one does."""
+        while True:
+            found = self.look(0.0)
+            if found != uid:
+                return found
+
+    def look(self, timeout_s: float) -> bytes | None:
+        """The UID of the tag that is there."""
+        try:
+            tag = self.reader.sense(timeout_s)
+        except TwoTags:
+            if not self._sees_two:
+                self._sees_two = True
+                self._two()
+            return None
+        except NfcError:
+            return None  # it came and went: look again
+        self._sees_two = False
+        return None if tag is None else tag.uid
+
+    def close(self) -> None:
+        """Field off; may be called again."""
+        self.reader.close()
+
+    def _open(self) -> Reader:
+        first, self._first = self._first, None
+        return first or self._open_reader()

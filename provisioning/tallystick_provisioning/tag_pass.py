@@ -1,0 +1,119 @@
+"""Tags that were begun or written, one after the other: verify, lock, resume, recover, reset, retire."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tallystick_provisioning import personalise, tag_job, tag_outcomes
+from tallystick_provisioning.key_provider import JobKeys
+from tallystick_provisioning.nfc import Reader
+from tallystick_provisioning.tag_antenna import Antenna
+from tallystick_provisioning.tag_context import now_ms
+from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job, JobItem
+from tallystick_provisioning.tag_journal import Journal
+from tallystick_provisioning.tag_order import TagOutcome
+from tallystick_provisioning.tag_originality import NXP, Originality
+
+Work = Callable[..., TagOutcome]
+WORKS: Mapping[str, Work] = {
+    "verify": personalise.verify,
+    "lock": personalise.lock,
+    "resume": personalise.resume,
+    "recover": personalise.recover,
+    "reset": personalise.reset,
+    "retire": personalise.retire,
+}
+
+
+@dataclass
+class Pass:
+    """Tags of a job on a reader, one after the other."""
+
+    job: Job
+    open_reader: Callable[[], Reader]
+    keys: JobKeys
+    journal: Journal
+    say: Callable[[str], None]
+    originality: Originality = NXP
+    _antenna: Antenna = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._antenna = Antenna(self.open_reader, self.say, lambda: self.say("two tags: leave one"))
+
+    def __enter__(self) -> "Pass":
+        self._antenna.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._antenna.close()
+
+    def one(self, what: str, patience_s: float | None, expected: JobItem | None = None) -> TagOutcome:
+        """The next tag that is put down; a `no-tag` outcome when none comes."""
+        uid = self._antenna.wait_for_tag(patience_s)
+        if uid is None:
+            return TagOutcome("refused", "no-tag", "no tag was put down", "put one down")
+        return self._work(what, uid, expected)
+
+    def all(self, what: str, patience_s: float | None, is_open: Callable[[], bool]) -> list[TagOutcome]:
+        """One tag after the other while `is_open`; every outcome is said."""
+        outcomes: list[TagOutcome] = []
+        uid: bytes | None = None
+        while is_open():
+            uid = uid or self._antenna.wait_for_tag(patience_s)
+            if uid is None:
+                break
+            outcomes.append(self._work(what, uid, None))
+            uid = self._antenna.wait_for_removal(uid) if is_open() else None
+        return outcomes
+
+    def wait_for_removal(self, outcome: TagOutcome) -> None:
+        """Until the tag of that outcome is gone."""
+        if outcome.uid is not None:
+            self._antenna.wait_for_removal(outcome.uid)
+
+    def _work(self, what: str, uid: bytes, expected: JobItem | None) -> TagOutcome:
+        own = self.job.of_uid(uid)
+        attempt = self.job.begin(own.row if own else None, uid, what, now_ms())
+        outcome = self._refusal(uid, own, expected) or self._personalise(what, own)
+        self.job.end(attempt, outcome, now_ms(), _changes(what, own, outcome))
+        if own is not None and outcome.good:
+            self._settle(what, own, uid)
+        self.say(sentence(own, uid, outcome))
+        return outcome
+
+    def _personalise(self, what: str, own: JobItem | None) -> TagOutcome:
+        more = {"order": self.job.order(own.item)} if what == "verify" and own is not None else {}
+        work, reader = WORKS[what], self._antenna.reader
+        return work(reader, self.keys, self.journal, originality=self.originality, **more)
+
+    def _refusal(self, uid: bytes, own: JobItem | None, expected: JobItem | None) -> TagOutcome | None:
+        if expected is not None and (own is None or own.row != expected.row):
+            return tag_outcomes.other_item(uid, own, expected)
+        return None if self.keys.knows(uid) else tag_outcomes.no_keys(uid)
+
+    def _settle(self, what: str, own: JobItem, uid: bytes) -> None:
+        """What an outcome means beyond the item's row."""
+        if what == "lock":
+            self.keys.finished(uid)
+        elif what == "retire":
+            self.job.give_up(uid, own.row, now_ms())
+
+
+def _changes(what: str, own: JobItem | None, outcome: TagOutcome) -> Mapping[str, object] | None:
+    """The item's new columns."""
+    if own is None or not outcome.good:
+        return None
+    if outcome.state in ("factory", "retired"):
+        return tag_job.free()
+    if outcome.state in (WRITTEN, LOCKED) and what != "verify":
+        return {"state": outcome.state, "url": outcome.url, "epoch": outcome.epoch} | (
+            {"written_ms": now_ms()} if own.written_ms is None else {}
+        )
+    return None
+
+
+def sentence(own: JobItem | None, uid: bytes | None, outcome: TagOutcome) -> str:
+    """One line about one tag."""
+    who = f"row {own.row}, serial {own.item.serial}, " if own else ""
+    tag = f"tag {uid.hex().upper()}" if uid else "no tag"
+    action = "" if outcome.good else f"; {outcome.next_action}"
+    return f"{who}{tag}: {outcome.state} ({outcome.code}): {outcome.reason}{action}"

@@ -1,0 +1,52 @@
+"""`tallystick tag sync`: statements about finished tags, on their way to the ledger."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tallystick_provisioning import tag_context
+from tallystick_provisioning.errors import JobError
+from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.ledger_client import Delivery, LedgerClient
+from tallystick_provisioning.tag_job import Job
+
+
+@reporting()
+def sync(job: Path, *, installer: Path, trust: Path, ledger: str, outbox: Path | None = None) -> int:
+    """Sign what is finished and not signed yet, and send what waits. Sending twice is sending once.
+
+    Example:
+        tallystick tag sync shrimp.job --installer installer.key --trust trust.toml --ledger http://ledger.example
+
+    Parameters
+    ----------
+    job
+        Job file.
+    installer
+        Key file of the installer, who signs.
+    trust
+        trust.toml of the ledger.
+    ledger
+        Address of the ledger.
+    outbox
+        Folder where statements wait; default: beside the job.
+    """
+    client = LedgerClient(ledger)
+    with Job(job) as opened:
+        signing = tag_context.signing(opened, installer, trust, outbox)
+        if signing is None:
+            raise JobError("--installer: nobody signs")
+        signing.state_all(opened)
+        return report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
+
+
+def report_deliveries(deliveries: Sequence[Delivery], say: Callable[[str], None]) -> int:
+    """Counts, and each refusal with its reason."""
+    sent = sum(delivery.posted is not None for delivery in deliveries)
+    refused = [delivery for delivery in deliveries if delivery.refused]
+    waiting = [delivery for delivery in deliveries if delivery.waits]
+    say(f"the ledger has {sent} more statements, {len(waiting)} wait, {len(refused)} were refused")
+    for delivery in refused:
+        say(f"refused {delivery.path.stem}: {delivery.refused}")
+    if waiting:
+        say(f"they wait because: {waiting[0].waits}")
+    return REFUSED if refused else DONE
