@@ -60,7 +60,7 @@ class BrokerPlan:
 def config_text(plan: BrokerPlan) -> str:
     """mosquitto.conf."""
     folder = plan.folder.resolve()
-    return f"""# The broker of a Tallystick site, for Mosquitto 2. Written by `tallystick gateway broker-config`, and anew each time.
+    return f"""# The broker of a Tallystick site, for Mosquitto 2. Made by `tallystick gateway broker-config`.
 per_listener_settings false
 listener {plan.port}{f" {plan.bind}" if plan.bind else ""}
 cafile {folder / AUTHORITY}

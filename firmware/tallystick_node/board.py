@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from tallystick_node.slots import Slots
 
     class Link(Protocol):
-        """Payloads to and from a host; no call but wait() blocks. After `resend_after_ms` without an ack send again."""
+        """Payloads to and from a host; no call but wait() blocks.
+
+        What is not acked is sent again after `resend_after_ms`, or at once when `losses` has risen: then it is known
+        that it may be lost.
+        """
 
         resend_after_ms: int
+        losses: int
 
         def receive(self) -> list[bytes]:
             """What has arrived."""

@@ -42,6 +42,7 @@ class MemoryLink:
     """`arriving` payloads go to the node at once; `sent` are its payloads. While `full`, nothing goes out."""
 
     resend_after_ms = 2000
+    losses = 0
 
     def __init__(self) -> None:
         self.arriving: "list[bytes]" = []

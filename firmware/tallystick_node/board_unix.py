@@ -21,7 +21,7 @@ import os
 import sys
 import time
 
-from tallystick_node import firmware, loader, mqtt_link, room_sensors, segment, slots, update
+from tallystick_node import firmware, loader, room_sensors, segment, slots, update
 from tallystick_node.clock import Uptime
 from tallystick_node.cold_room import ColdRoom
 from tallystick_node.errors import NodeError, StorageError

@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 READ_LIMIT_BYTES = 2048  # a turn of the loop takes no more: a talkative host cannot stop the measuring
 
 
+RESEND_AFTER_MS = 2000  # a gateway commits every 50 ms; a busy one may take a second
+
+
 class StreamLink:
     """board.Link. The streams should be non-blocking (a pty of `unix_node` and a board's USB port are).
 
     `dropped`: frames of which nothing was sent; `partial`: frames that were cut short by a full pipe.
     """
+
+    resend_after_ms = RESEND_AFTER_MS
+    losses = 0
 
     def __init__(self, reader: "BinaryIO", writer: "BinaryIO") -> None:
         self._reader = reader
@@ -51,6 +57,9 @@ class StreamLink:
 
     def power(self, on: bool) -> None:
         """A cable needs none."""
+
+    def log_in(self, kid: bytes, link_key: bytes) -> None:
+        """A cable asks nobody."""
 
     def is_up(self) -> bool:
         """A cable is always there; whether somebody listens shows in the acks."""

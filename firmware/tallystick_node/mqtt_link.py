@@ -44,6 +44,7 @@ class MqttLink:
     """
 
     resend_after_ms = 10_000  # the broker holds what it took; a gateway that restarts needs some seconds
+    losses = 0
 
     def __init__(
         self,
@@ -91,6 +92,8 @@ class MqttLink:
         """True when a packet with all of it is on its way to the broker."""
         connection = self._connection
         if connection is None or not self._is_up or connection.is_busy() or self._window_left() <= 0:
+            return False
+        if self._now_ms() < self._quiet_until_ms:
             return False
         number = self._next_number()
         packet = mqtt_packet.publish(number, broker.up_topic(self._kid), payload, EXPIRY_S)
@@ -195,6 +198,7 @@ class MqttLink:
             text = "%s does not let this node hear its topic, reason %d" % (self._host, packet.reason)
             raise LinkError("mqtt_login", text)
         self._is_up = True
+        self.losses += 1  # what was on its way when the last connection ended
         self._up_since_ms = self._now_ms()
         self._say("%s: connected" % self._host)
 
@@ -204,6 +208,17 @@ class MqttLink:
             self._say("%s refuses what this node says, reason %d" % (self._host, packet.reason))
         elif packet.reason == mqtt_packet.NOBODY_LISTENS:
             self._count("mqtt_nobody")
+            self._wait_for_a_gateway()
+        else:
+            self._quiet_ms = FIRST_PAUSE_MS
+
+    def _wait_for_a_gateway(self) -> None:
+        """The broker keeps nothing for nobody: ask again later, with the oldest first."""
+        now_ms = self._now_ms()
+        if now_ms >= self._quiet_until_ms:
+            self.losses += 1
+            self._quiet_until_ms = now_ms + self._quiet_ms
+            self._quiet_ms = min(LONGEST_PAUSE_MS, 2 * self._quiet_ms)
 
     def _drop(self, error: LinkError) -> None:
         self._count(error.count)
@@ -233,10 +248,12 @@ class MqttLink:
         self._up_since_ms = 0
         self._unanswered: "dict[int, int]" = {}  # number, _CONNECT or _PING -> when it was sent
         self._window = MAX_WINDOW
-        self._largest = mqtt_packet.MAX_PACKET_BYTES
+        self._largest: int = mqtt_packet.MAX_PACKET_BYTES
         self._ping_after_ms = KEEP_ALIVE_S * 1000 // 2
         self._sent_ms = 0
         self._number = 0
+        self._quiet_ms = FIRST_PAUSE_MS
+        self._quiet_until_ms = 0
 
     # -- one packet
 

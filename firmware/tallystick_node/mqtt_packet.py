@@ -98,7 +98,7 @@ class Parser:
     def feed(self, data: bytes) -> "list[Packet]":
         """The packets that are whole now; holds at most one that is not."""
         self._data += data
-        packets = []
+        packets: "list[Packet]" = []
         while True:
             found = _split(self._data)
             if found is None:

@@ -46,6 +46,7 @@ class Node:
         self._newest_acked = 0
         self._outbox = Outbox(board.link.resend_after_ms)
         self._link_refuses = False
+        self._losses = 0
         if config is not None:
             self._start_chain(config)
 
@@ -108,6 +109,9 @@ class Node:
     def send_pending(self, now_ms: int) -> None:
         """The oldest readings that are due; stops at the first that the link does not take."""
         self._link_refuses = False
+        if self.board.link.losses != self._losses:
+            self._losses = self.board.link.losses
+            self._outbox.forget_sent()
         for seq in self._outbox.due(self.store.pending(WINDOW_READINGS), now_ms):
             if not self.board.link.send(self.store.get(seq)):
                 self._link_refuses = True

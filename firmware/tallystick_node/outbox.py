@@ -1,17 +1,23 @@
-"""Which readings to send now: the oldest that are not acked, few at a time, again after two seconds without an ack."""
+"""Which readings to send now: the oldest that are not acked, few at a time, again after a while without an ack."""
 
 WINDOW_READINGS = 16  # 3.4 KB: a third of a second at 115200 baud, and more than a segment's half
-RESEND_AFTER_MS = 2000  # a gateway commits every 50 ms; a busy one may take a second
 
 
 class Outbox:
-    def __init__(self) -> None:
+    """`resend_after_ms` is the link's: how long an ack may take on it."""
+
+    def __init__(self, resend_after_ms: int) -> None:
+        self._resend_after_ms = resend_after_ms
         self._sent_ms: "dict[int, int]" = {}
 
     def due(self, pending: "list[int]", now_ms: int) -> "list[int]":
         """Those of `pending` (oldest first, at most WINDOW_READINGS) that should be sent now."""
         self._sent_ms = {seq: self._sent_ms[seq] for seq in pending if seq in self._sent_ms}
         return [seq for seq in pending if self._wait_ms(seq, now_ms) == 0]
+
+    def forget_sent(self) -> None:
+        """What was sent is lost: all of it is due."""
+        self._sent_ms = {}
 
     def sent(self, seq: int, now_ms: int) -> None:
         self._sent_ms[seq] = now_ms
@@ -23,4 +29,4 @@ class Outbox:
     def _wait_ms(self, seq: int, now_ms: int) -> int:
         if seq not in self._sent_ms:
             return 0
-        return max(0, self._sent_ms[seq] + RESEND_AFTER_MS - now_ms)
+        return max(0, self._sent_ms[seq] + self._resend_after_ms - now_ms)

@@ -1,15 +1,16 @@
 """One TLS connection through MicroPython's sockets, which never waits but for the look-up of a name.
 
-Traps that this module knows: `verify_mode` is CERT_NONE until it is set; certificates must be DER; a certificate that
-does not fit is a ValueError; a write that could not go out must be repeated with the same bytes; and only the socket
-below, not the one of TLS, can be waited for without spinning.
+Traps that this module knows: `ssl` is a frozen module that a search path may hide, `tls` is always there; `verify_mode`
+is CERT_NONE until it is set; certificates must be DER; one that does not fit is a ValueError; a write that could not go
+out must be repeated with the same bytes; and only the socket below TLS can be waited for without spinning.
 """
 
 import binascii
 import errno
 import select
 import socket
-import ssl
+
+import tls  # type: ignore[import-not-found]
 
 from tallystick_node.errors import LinkError
 
@@ -118,9 +119,9 @@ def _wrap(connection: "Any", host: str, ca_path: str) -> "Any":
     try:
         with open(ca_path, "rb") as file:
             authority = _der(file.read())
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=authority)
+        context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+        context.verify_mode = tls.CERT_REQUIRED
+        context.load_verify_locations(authority)
         return context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
     except (OSError, ValueError) as error:
         raise LinkError("mqtt_ca", "%s: %s" % (ca_path, _words(error))) from None

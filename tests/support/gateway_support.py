@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tallystick_edge import config
+from tallystick_edge.link_config import MqttConfig
 from tallystick_edge.log import Head, Log
 from tallystick_proof import keys
 from tallystick_provisioning import secret_file
@@ -86,9 +87,17 @@ class GatewayProcess:
     """One gateway of a world: its files, and the process that `start` runs."""
 
     def __init__(
-        self, folder: Path, world: Any, name: str, ledger: str, ports: int, cables: Sequence[str] = (), **numbers: int
+        self,
+        folder: Path,
+        world: Any,
+        name: str,
+        ledger: str,
+        ports: int,
+        cables: Sequence[str] = (),
+        brokers: Sequence[MqttConfig] = (),
+        **numbers: int,
     ) -> None:
-        """`ports` are made for the test to play nodes on; `cables` lead to real ones."""
+        """`ports` are made for the test to play nodes on; `cables` and `brokers` lead to real ones."""
         self.folder, self.world = folder, world
         self.signer: keys.Signer = world.signers[name]
         self.ports = [NodePort() for _ in range(ports)]
@@ -99,7 +108,7 @@ class GatewayProcess:
         (folder / "trust.toml").write_text(world.trust.format(), "utf-8")
         settings = {"checkpoint_interval_ms": 200, "anchor_interval_ms": 200, "commit_ms": 5, **numbers}
         paths = [port.path for port in self.ports] + list(cables)
-        text = config.template("trust.toml", ledger, "site.key", paths, settings)
+        text = config.template("trust.toml", ledger, "site.key", paths, settings, brokers)
         self.config = folder / "gateway.toml"
         self.config.write_text(text, "utf-8")
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,133 @@
+"""A real Mosquitto with TLS on a free loopback port, its files made by the product's own command."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from gateway_support import DEADLINE_S, SITE_KEY, free_port
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from tallystick_edge import broker_files
+from tallystick_edge.broker_files import BrokerPlan
+from tallystick_edge.link_config import MqttConfig
+from tallystick_proof import keys
+from tallystick_wire import broker as names
+from tallystick_wire import message
+
+HOST = "localhost"
+GATEWAY_USER = "gateway"
+
+
+class Broker:
+    """`allow` says who may log in; start and stop at will."""
+
+    def __init__(self, folder: Path, site_key: bytes = SITE_KEY) -> None:
+        self.folder, self.port, self._site_key = folder, free_port(), site_key
+        self._process: subprocess.Popen[bytes] | None = None
+        self._nodes: set[bytes] = set()
+        self.allow()
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / broker_files.AUTHORITY
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / broker_files.GATEWAY_PASSWORD
+
+    @property
+    def link(self) -> MqttConfig:
+        """What a gateway's configuration says."""
+        return MqttConfig(HOST, self.ca, GATEWAY_USER, self.password_file, self.port)
+
+    def settings(self) -> dict[str, str]:
+        """What a node's environment says."""
+        return {"TALLYSTICK_MQTT": self.address, "TALLYSTICK_MQTT_CA": str(self.ca)}
+
+    def allow(self, *thumbprints: bytes) -> None:
+        """Let these nodes in too; a broker that runs learns it at once."""
+        self._nodes |= set(thumbprints)
+        plan = BrokerPlan(self.folder, [HOST], self.port, "127.0.0.1", GATEWAY_USER, self._site_key, self._nodes)
+        broker_files.write(plan)
+        if os.geteuid() == 0:
+            # Mosquitto would become another user, who cannot read a test's folder.
+            path = self.folder / broker_files.CONFIG
+            path.write_text(path.read_text("utf-8") + "user root\n", "utf-8")
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
+    def start(self) -> None:
+        command = ["mosquitto", "-v", "-c", str(self.folder / broker_files.CONFIG)]
+        with (self.folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        end = time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"no broker: {self.log()[-1000:]}")
+
+    def stop(self) -> None:
+        """In good order: what is queued is kept."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(DEADLINE_S)
+            self._process = None
+
+    def log(self) -> str:
+        path = self.folder / "broker.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def packets(self, kind: str, client: str) -> int:
+        """How many packets of a kind ("PUBLISH") came from a client."""
+        return self.log().count(f"Received {kind} from {client}")
+
+
+class Intruder:
+    """A plain client of the broker that logs in as anybody whose password the test knows. It never sends again."""
+
+    def __init__(self, broker: Broker, user: str, password: str) -> None:
+        self._client = Client(CallbackAPIVersion.VERSION2, f"intruder-{user}", protocol=MQTTv5)
+        self._client.username_pw_set(user, password)
+        self._client.tls_set(str(broker.ca))
+        self._reasons: dict[int, int] = {}
+        self._client.on_publish = self._published
+        self._client.connect(HOST, broker.port)
+        self._client.loop_start()
+
+    def publish(self, topic: str, payload: bytes) -> int:
+        """The broker's reason code: 0 and 16 (nobody listens) are good."""
+        number = self._client.publish(topic, payload, qos=1).mid
+        end = time.monotonic() + DEADLINE_S
+        while number not in self._reasons:
+            assert time.monotonic() < end, "the broker does not answer"
+            time.sleep(0.01)
+        return self._reasons[number]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _published(self, _client: Client, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
+        self._reasons[number] = int(reason.value)
+
+
+def as_node(broker: Broker, signer: keys.Signer) -> Intruder:
+    """Someone who has read a node's password out of its flash."""
+    link_key = message.link_key(SITE_KEY, signer.thumbprint)
+    return Intruder(broker, names.user(signer.kid), names.password(link_key))
+
+
+def as_gateway(broker: Broker) -> Intruder:
+    """Someone who has read a gateway's password."""
+    return Intruder(broker, GATEWAY_USER, broker.password_file.read_text("ascii").strip())
