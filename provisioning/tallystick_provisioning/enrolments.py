@@ -8,9 +8,23 @@ from tallystick_proof import keys, statement
 from tallystick_proof.errors import ProofError
 from tallystick_proof.trust import Trust
 from tallystick_provisioning.errors import NodeRefused, SetupError
-from tallystick_wire import cbor, message
+from tallystick_wire import cbor, message, senml
 
 RandomBytes = Callable[[int], bytes]
+
+# The full names of senml.CHANNELS, which a node saves its radio; at most 16 fit an instrument.
+CHANNEL_NAMES = {
+    "t": "temperature",
+    "h": "relative humidity",
+    "b": "battery voltage",
+    "d": "door open",
+    "o": "node's case opened",
+    "p": "probe temperature",
+    "pb": "second probe temperature",
+    "pc": "third probe temperature",
+    "pd": "fourth probe temperature",
+    "f": "faults",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +101,7 @@ def enrolment(
 
 def node_instrument(model: str, serial: str, firmware_hash: bytes, extra: NodeExtra = NO_EXTRA) -> cbor.Map:
     """What an enrolment says about a node: full channel names, so that one letter is enough on the wire."""
-    channels = cbor.Map(
-        [
-            ("t", ["temperature", "Cel"]),
-            ("h", ["relative humidity", "%RH"]),
-            ("b", ["battery voltage", "V"]),
-            ("d", ["door open", None]),
-        ]
-    )
+    channels = cbor.Map([(letter, [name, senml.CHANNELS[letter][0]]) for letter, name in CHANNEL_NAMES.items()])
     return cbor.Map(
         [
             ("model", model),

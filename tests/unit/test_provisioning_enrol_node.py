@@ -14,6 +14,7 @@ from tallystick_provisioning.errors import NodeRefused, SetupError
 from tallystick_provisioning.outbox import Outbox
 from tallystick_wire import message
 from tallystick_wire.errors import WireError
+from tallystick_wire.senml import CHANNELS
 
 SITE_KEY = bytes(range(32))
 
@@ -95,7 +96,10 @@ def test_a_node_gets_its_identity(job: NodeJob, node: FakeNode, world: Any) -> N
     assert enrolled.instrument is not None
     assert enrolled.instrument["serial"] == "0042"
     assert enrolled.instrument["firmware"] == b"firmware"
-    assert enrolled.instrument["channels"]["t"] == ["temperature", "Cel"]
+    channels = enrolled.instrument["channels"]
+    assert channels["t"] == ["temperature", "Cel"]
+    units = {letter: unit for letter, (unit, _) in CHANNELS.items()}
+    assert {letter: unit for letter, (_, unit) in channels.pairs} == units, "every letter has its full name"
     assert (node.origin, node.link_key) == (world.origin, message.link_key(SITE_KEY, node.signer.thumbprint))
     assert made.identity.hex() == path.stem
 
