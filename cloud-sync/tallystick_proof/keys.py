@@ -35,6 +35,7 @@ READING = "reading"
 GATEWAY_CHECKPOINT, LEDGER_CHECKPOINT, COSIGNATURE = "gateway-checkpoint", "ledger-checkpoint", "cosignature"
 ENROL_REQUEST, ENROLMENT, REVOCATION = "enrol-request", "enrolment", "revocation"
 ASSOCIATION, FACILITY, PLEDGE = "association", "facility", "pledge"
+CONFIG, FIRMWARE_IMAGE = "config", "firmware"  # nodes take these; no ledger does
 TAG, TAG_JOB = "tag", "tag-job"
 
 # The one table of who may sign what. A key that could sign two kinds of thing could be tricked into the other one.
@@ -49,9 +50,9 @@ MAY_SIGN: dict[str, frozenset[str]] = {
     DECISION: frozenset({DECISION, ENROL_REQUEST}),
     # Nothing that these sign has a format yet, so they may sign nothing.
     STAFF: frozenset(),
-    DOWNLINK: frozenset(),
+    DOWNLINK: frozenset({CONFIG}),
     TAG_VERIFIER: frozenset(),
-    FIRMWARE: frozenset(),
+    FIRMWARE: frozenset({FIRMWARE_IMAGE}),
     **{role: frozenset({ENROLMENT, REVOCATION}) for role in AUTHORITY_ROLES},
     # Who enrols installers also hands them the keys of a job.
     AUTHORITY_PREFIX + INSTALLER: frozenset({ENROLMENT, REVOCATION, TAG_JOB}),

@@ -15,7 +15,7 @@ from tallystick_proof.entry import MAX_MS
 from tallystick_proof.errors import StatementError
 from tallystick_proof.keys import Signer
 from tallystick_proof.note import is_plain
-from tallystick_wire import cbor, cose, reading
+from tallystick_wire import cbor, cose, manifest, reading, settings
 from tallystick_wire.errors import WireError
 
 MAX_STATEMENT_BYTES = 16 * 1024  # a facility or decision of some dozen nodes is 2-4 KiB; four fit a ledger entry
@@ -138,6 +138,14 @@ def _fields(schema: Schema) -> Check:
     return check
 
 
+def _settings(value: object) -> str | None:
+    try:
+        settings.check(value)
+    except WireError as error:
+        return f"must hold only what a node can be told: {error}"
+    return None
+
+
 _HASH = _exactly(keys.THUMBPRINT_BYTES)
 _MS = _integer(MAX_MS)
 _TEXT = _text(MAX_TEXT_CHARACTERS)
@@ -155,6 +163,12 @@ _INSTRUMENT = _fields(
     }
 )
 # What every statement has: for which ledger, a name that makes it unique, until when it may be logged.
+# What a statement for nodes has: it expires, it is for one node or for all of the log, and versions only rise.
+_FOR_NODES: Schema = {
+    "exp": _MS,
+    "target": _or_null(_exactly(keys.KID_BYTES)),
+    "version": _integer(manifest.MAX_VERSION, 1),
+}
 _COMMON: Schema = {"aud": _TEXT, "jti": _exactly(16), "exp": _or_null(_MS)}
 
 
@@ -240,6 +254,17 @@ TABLE: dict[str, Form] = {
             "as_of": _tuple(_MS, _MS),
             "effects": _list,
             "state_after": _HASH,
+        }
+    ),
+    keys.CONFIG: Form({**_FOR_NODES, "settings": _settings}),
+    keys.FIRMWARE_IMAGE: Form(
+        {
+            **_FOR_NODES,
+            "board": _text(manifest.MAX_BOARD_CHARACTERS),
+            "size": _integer(manifest.MAX_IMAGE_BYTES, 1),
+            "chunk_bytes": _integer(manifest.MAX_CHUNK_BYTES, manifest.MIN_CHUNK_BYTES),
+            "image": _HASH,
+            "chunks": _HASH,
         }
     ),
 }

@@ -90,9 +90,9 @@ def save_config(files: Files, config: Config) -> None:
     twin.save([config.origin, config.pen, config.link_key, config.downlink_key, config.firmware_key])
 
 
-def config_hash(config: Config, interval_ms: int) -> bytes:
-    """What a verifier may hold against the enrolment; the link key is no part of it."""
-    return hashlib.sha256(cbor.encode([config.origin, config.pen, interval_ms])).digest()[: reading.BOOT_HASH_BYTES]
+def config_hash(config: Config, settings: cbor.Map) -> bytes:
+    """What a verifier may hold against what the site ordered; the link key is no part of it."""
+    return hashlib.sha256(cbor.encode([config.origin, config.pen, settings])).digest()[: reading.BOOT_HASH_BYTES]
 
 
 def kid(public_key: bytes) -> bytes:

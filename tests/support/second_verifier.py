@@ -338,6 +338,11 @@ def is_item_path(value: Any) -> bool:
     return 1 <= len(characters) <= 20 and re.fullmatch("[A-Za-z0-9._-]*", characters) is not None
 
 
+FOR_NODES: dict[str, Any] = {
+    "exp": is_int,
+    "target": optional(lambda value: is_bytes(value, 8)),
+    "version": lambda value: is_int(value, 1, 2**32 - 1),
+}
 FIELDS: dict[str, dict[str, Any]] = {
     "enrol-request": {
         "key": hash32,
@@ -366,6 +371,15 @@ FIELDS: dict[str, dict[str, Any]] = {
         "key_set": is_text,
         "key_version": lambda value: is_int(value, 1, 255),
         "since_ms": is_int,
+    },
+    "config": {**FOR_NODES, "settings": is_map},
+    "firmware": {
+        **FOR_NODES,
+        "board": lambda value: is_text(value, 32),
+        "size": lambda value: is_int(value, 1, 2 * 1024 * 1024),
+        "chunk_bytes": lambda value: is_int(value, 256, 1024),
+        "image": hash32,
+        "chunks": hash32,
     },
     "tag-job": {
         "installer": optional(hash32),

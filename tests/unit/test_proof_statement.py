@@ -56,6 +56,22 @@ BODIES: dict[str, dict[str, Any]] = {
         "count": 300,
         "sealed": HASH,
     },
+    keys.CONFIG: {
+        "exp": 2**40,
+        "target": bytes(8),
+        "version": 7,
+        "settings": cbor.Map([("interval_ms", 60_000), ("offsets", cbor.Map([("t", -25)]))]),
+    },
+    keys.FIRMWARE_IMAGE: {
+        "exp": 2**40,
+        "target": None,
+        "version": 7,
+        "board": "mpy6.3-armv6m",
+        "size": 70_000,
+        "chunk_bytes": 1024,
+        "image": HASH,
+        "chunks": HASH,
+    },
     keys.FACILITY: {
         "lender": HASH,
         "borrower": HASH,
