@@ -88,6 +88,10 @@ class Broker:
         path = self.folder / "broker.log"
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
+    def forget_log(self) -> None:
+        """Before the next start: packets() counts anew."""
+        (self.folder / "broker.log").unlink()
+
     def packets(self, kind: str, client: str) -> int:
         """How many packets of a kind ("PUBLISH") came from a client."""
         return self.log().count(f"Received {kind} from {client}")
