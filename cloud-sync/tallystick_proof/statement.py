@@ -6,15 +6,29 @@ Parsing checks form and fields; `verify` checks one signature. Whether the signe
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tallystick_proof import keys
 from tallystick_proof.entry import MAX_MS
 from tallystick_proof.errors import StatementError
+from tallystick_proof.fields import (
+    Check,
+    Schema,
+    any_list,
+    any_map,
+    different,
+    exactly,
+    flag,
+    integer,
+    or_null,
+    places,
+    some_bytes,
+    text,
+    word,
+)
 from tallystick_proof.keys import Signer
-from tallystick_proof.note import is_plain
 from tallystick_wire import cbor, cose, manifest, reading, settings
 from tallystick_wire.errors import WireError
 
@@ -35,46 +49,6 @@ _ITEM_PATH = re.compile(r"/01/[0-9]{14}/21/(?:[A-Za-z0-9._-]|%2[0-9A-F]|%3[A-F])
 _TYP_PREFIX, _TYP_SUFFIX = "application/vnd.tallystick.", "+cbor"
 _LABELS = [cose.LABEL_ALG, cose.LABEL_KID, cose.LABEL_TYP]
 
-# Says what a value must be when it is not that, and None when it is.
-Check = Callable[[object], str | None]
-Schema = Mapping[str, Check]
-
-
-def _exactly(size: int) -> Check:
-    return lambda value: None if isinstance(value, bytes) and len(value) == size else f"must be {size} bytes"
-
-
-def _bytes(most: int) -> Check:
-    wrong = f"must be 1 to {most} bytes"
-    return lambda value: None if isinstance(value, bytes) and 0 < len(value) <= most else wrong
-
-
-def _text(most: int, least: int = 1) -> Check:
-    wrong = f"must be {least} to {most} characters, none of them hidden"
-
-    def check(value: object) -> str | None:
-        return None if isinstance(value, str) and least <= len(value) <= most and is_plain(value) else wrong
-
-    return check
-
-
-def _integer(most: int, least: int = 0) -> Check:
-    wrong = f"must be an integer from {least} to {most}"
-
-    def check(value: object) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return None if good else wrong
-
-    return check
-
-
-def _word(*words: str) -> Check:
-    return lambda value: None if isinstance(value, str) and value in words else f"must be one of {', '.join(words)}"
-
-
-def _flag(value: object) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
 
 def _item_path(value: object) -> str | None:
     """/01/<GTIN-14>/21/<serial>: the path of a GS1 Digital Link, percent-encoded."""
@@ -82,50 +56,11 @@ def _item_path(value: object) -> str | None:
     return None if good else "must be a path like /01/09506000134352/21/AB-1"
 
 
-def _or_null(check: Check) -> Check:
-    def nullable(value: object) -> str | None:
-        wrong = None if value is None else check(value)
-        return f"{wrong}, or null" if wrong and wrong.startswith("must") else wrong
-
-    return nullable
-
-
-def _map(value: object) -> str | None:
-    return None if isinstance(value, cbor.Map) else "must be a map"
-
-
-def _list(value: object) -> str | None:
-    return None if isinstance(value, list) else "must be an array"
-
-
-def _tuple(*checks: Check) -> Check:
-    """An array with one check for each place."""
-
-    def check(value: object) -> str | None:
-        if not isinstance(value, list) or len(value) != len(checks):
-            return f"must be an array of {len(checks)}"
-        return next((wrong for item, one in zip(value, checks, strict=True) if (wrong := one(item))), None)
-
-    return check
-
-
-def _different(item: Check, most: int) -> Check:
-    """An array of 1 to `most` items, none of them twice."""
-
-    def check(value: object) -> str | None:
-        if not isinstance(value, list) or not 0 < len(value) <= most:
-            return f"must be an array of 1 to {most}"
-        wrong = next((wrong for one in value if (wrong := item(one))), None)
-        return wrong or ("must not hold an item twice" if len(set(value)) != len(value) else None)
-
-    return check
-
-
 def _channels(value: object) -> str | None:
     """{"t": [full name, unit or null], ...}: what the letters of this node's packs mean."""
     if not isinstance(value, cbor.Map) or not 0 < len(value) <= MAX_CHANNELS:
         return f"must be a map of 1 to {MAX_CHANNELS}"
-    name, meaning = _text(2), _tuple(_text(MAX_TEXT_CHARACTERS), _or_null(_text(MAX_TEXT_CHARACTERS)))
+    name, meaning = text(2), places(text(MAX_TEXT_CHARACTERS), or_null(text(MAX_TEXT_CHARACTERS)))
     return next((wrong for key, item in value.pairs if (wrong := name(key) or meaning(item))), None)
 
 
@@ -146,19 +81,19 @@ def _settings(value: object) -> str | None:
     return None
 
 
-_HASH = _exactly(keys.THUMBPRINT_BYTES)
-_MS = _integer(MAX_MS)
-_TEXT = _text(MAX_TEXT_CHARACTERS)
-_MONEY = _integer(MAX_MINOR_UNITS)
-_CURRENCY = _text(MAX_CURRENCY_CHARACTERS, MAX_CURRENCY_CHARACTERS)
-_KIND = _word(*keys.ENROLLED_KINDS)
+_HASH = exactly(keys.THUMBPRINT_BYTES)
+_MS = integer(MAX_MS)
+_TEXT = text(MAX_TEXT_CHARACTERS)
+_MONEY = integer(MAX_MINOR_UNITS)
+_CURRENCY = text(MAX_CURRENCY_CHARACTERS, MAX_CURRENCY_CHARACTERS)
+_KIND = word(*keys.ENROLLED_KINDS)
 _INSTRUMENT = _fields(
     {
         "model": _TEXT,
         "serial": _TEXT,
-        "calibration": _or_null(_HASH),
-        "due_ms": _or_null(_MS),
-        "firmware": _or_null(_bytes(MAX_FIRMWARE_HASH_BYTES)),
+        "calibration": or_null(_HASH),
+        "due_ms": or_null(_MS),
+        "firmware": or_null(some_bytes(MAX_FIRMWARE_HASH_BYTES)),
         "channels": _channels,
     }
 )
@@ -166,10 +101,10 @@ _INSTRUMENT = _fields(
 # What a statement for nodes has: it expires, it is for one node or for all of the log, and versions only rise.
 _FOR_NODES: Schema = {
     "exp": _MS,
-    "target": _or_null(_exactly(keys.KID_BYTES)),
-    "version": _integer(manifest.MAX_VERSION, 1),
+    "target": or_null(exactly(keys.KID_BYTES)),
+    "version": integer(manifest.MAX_VERSION, 1),
 }
-_COMMON: Schema = {"aud": _TEXT, "jti": _exactly(16), "exp": _or_null(_MS)}
+_COMMON: Schema = {"aud": _TEXT, "jti": exactly(16), "exp": or_null(_MS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,43 +118,43 @@ class Form:
 # The one table of statement bodies.
 TABLE: dict[str, Form] = {
     keys.ENROL_REQUEST: Form(
-        {"key": _exactly(keys.PUBLIC_KEY_BYTES), "kind": _KIND, "nonce": _exactly(16), "token_hash": _HASH},
+        {"key": exactly(keys.PUBLIC_KEY_BYTES), "kind": _KIND, "nonce": exactly(16), "token_hash": _HASH},
         # A gateway's request binds its bearer token; a node writes no such field.
         optional=frozenset({"token_hash"}),
     ),
     keys.ENROLMENT: Form(
         {
-            "request": _bytes(MAX_STATEMENT_BYTES),
+            "request": some_bytes(MAX_STATEMENT_BYTES),
             "kind": _KIND,
-            "key": _exactly(keys.PUBLIC_KEY_BYTES),
-            "not_before": _or_null(_MS),
-            "not_after": _or_null(_MS),
-            "commitment": _or_null(_HASH),
-            "instrument": _or_null(_INSTRUMENT),
-            "token_hash": _or_null(_HASH),
+            "key": exactly(keys.PUBLIC_KEY_BYTES),
+            "not_before": or_null(_MS),
+            "not_after": or_null(_MS),
+            "commitment": or_null(_HASH),
+            "instrument": or_null(_INSTRUMENT),
+            "token_hash": or_null(_HASH),
         }
     ),
-    keys.REVOCATION: Form({"thumbprint": _HASH, "reason": _word("retired", "compromised")}),
-    keys.ASSOCIATION: Form({"place": _TEXT, "lot": _TEXT, "nodes": _different(_HASH, MAX_NODES), "since_ms": _MS}),
+    keys.REVOCATION: Form({"thumbprint": _HASH, "reason": word("retired", "compromised")}),
+    keys.ASSOCIATION: Form({"place": _TEXT, "lot": _TEXT, "nodes": different(_HASH, MAX_NODES), "since_ms": _MS}),
     keys.TAG: Form(
         {
             "item": _item_path,
-            "chip": _word(*TAG_CHIPS),
-            "copyable": _flag,
+            "chip": word(*TAG_CHIPS),
+            "copyable": flag,
             "uid": _HASH,  # a salted commitment
-            "epoch": _or_null(_integer(MAX_TAG_EPOCH)),
+            "epoch": or_null(integer(MAX_TAG_EPOCH)),
             "key_set": _TEXT,
-            "key_version": _integer(MAX_TAG_KEY_VERSION, 1),
+            "key_version": integer(MAX_TAG_KEY_VERSION, 1),
             "since_ms": _MS,
         }
     ),
     keys.TAG_JOB: Form(
         {
-            "installer": _or_null(_HASH),
-            "job": _exactly(16),
+            "installer": or_null(_HASH),
+            "job": exactly(16),
             "key_set": _TEXT,
-            "key_version": _integer(MAX_TAG_KEY_VERSION, 1),
-            "count": _integer(MAX_JOB_TAGS, 1),
+            "key_version": integer(MAX_TAG_KEY_VERSION, 1),
+            "count": integer(MAX_JOB_TAGS, 1),
             "sealed": _HASH,
         }
     ),
@@ -230,7 +165,7 @@ TABLE: dict[str, Form] = {
             "decision_key": _HASH,
             "currency": _CURRENCY,
             "limit_minor": _MONEY,
-            "rules": _map,
+            "rules": any_map,
         }
     ),
     keys.PLEDGE: Form(
@@ -246,13 +181,13 @@ TABLE: dict[str, Form] = {
     keys.DECISION: Form(
         {
             "subject": _HASH,
-            "n": _integer(MAX_DECISION_NUMBER),
-            "previous": _or_null(_HASH),
+            "n": integer(MAX_DECISION_NUMBER),
+            "previous": or_null(_HASH),
             "state_before": _HASH,
-            "event": _map,
+            "event": any_map,
             "rules": _HASH,
-            "as_of": _tuple(_MS, _MS),
-            "effects": _list,
+            "as_of": places(_MS, _MS),
+            "effects": any_list,
             "state_after": _HASH,
         }
     ),
@@ -260,9 +195,9 @@ TABLE: dict[str, Form] = {
     keys.FIRMWARE_IMAGE: Form(
         {
             **_FOR_NODES,
-            "board": _text(manifest.MAX_BOARD_CHARACTERS),
-            "size": _integer(manifest.MAX_IMAGE_BYTES, 1),
-            "chunk_bytes": _integer(manifest.MAX_CHUNK_BYTES, manifest.MIN_CHUNK_BYTES),
+            "board": text(manifest.MAX_BOARD_CHARACTERS),
+            "size": integer(manifest.MAX_IMAGE_BYTES, 1),
+            "chunk_bytes": integer(manifest.MAX_CHUNK_BYTES, manifest.MIN_CHUNK_BYTES),
             "image": _HASH,
             "chunks": _HASH,
         }
