@@ -24,7 +24,7 @@ def broker_config(
     node: list[str] | None = None,
     port: int = DEFAULT_MQTT_PORT,
     bind: str = "",
-    gateway_user: str = "gateway",
+    gateway_user: str = broker_files.GATEWAY_USER,
     dry_run: bool = False,
 ) -> int:
     """Write what Mosquitto needs to be the broker of a site: configuration, users, access list, TLS.
@@ -94,6 +94,5 @@ def _next_steps(plan: BrokerPlan, nodes: int) -> str:
     folder, address = plan.folder, f"{plan.hosts[0]}:{plan.port}"
     return f"""broker {address}: the user {plan.gateway_user} and {nodes} node{"" if nodes == 1 else "s"} may log in
 start it:      mosquitto -c {folder / broker_files.CONFIG} (or SIGHUP when it runs)
-for a gateway: --mqtt {address} --mqtt-ca {folder / broker_files.AUTHORITY} --mqtt-user {plan.gateway_user} \
---mqtt-password-file {folder / broker_files.GATEWAY_PASSWORD}
+for a gateway: tallystick gateway enrol ... --mqtt {address} --mqtt-files {folder}
 for a node:    {address} and {folder / broker_files.AUTHORITY}"""

@@ -20,6 +20,7 @@ from tallystick_wire import broker, message, reading
 
 CONFIG, ACCESS, PASSWORDS, DATA = "mosquitto.conf", "acl", "passwords", "data"
 AUTHORITY_KEY, AUTHORITY, SERVER_KEY, SERVER = "ca.key", "ca.crt", "server.key", "server.crt"
+GATEWAY_USER = "gateway"
 GATEWAY_PASSWORD = "gateway.password"  # noqa: S105  the name of a file
 MAX_QUEUED = 20_000  # for a gateway that is away: what 100 nodes send before their messages expire, some MB
 PBKDF2_ROUNDS = 101  # what mosquitto_passwd takes: these passwords are 128 random bits, nobody guesses them

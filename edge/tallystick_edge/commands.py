@@ -6,9 +6,9 @@ import threading
 import time
 from pathlib import Path
 
+from tallystick_edge import broker_files, files, gateway
 from tallystick_edge import config as configuration
 from tallystick_edge import enrol as enrolling
-from tallystick_edge import files, gateway
 from tallystick_edge import status as looking
 from tallystick_edge.clock import Clock
 from tallystick_edge.errors import ConfigError, EdgeError
@@ -20,6 +20,7 @@ from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.trust_setup import SITE_KEY, read_trust
 
+Numbers = dict[str, int]
 reported = reporting(failures=(EdgeError,))
 
 
@@ -32,9 +33,7 @@ def enrol(
     ledger: str,
     port: list[str] | None = None,
     mqtt: str | None = None,
-    mqtt_ca: Path | None = None,
-    mqtt_user: str | None = None,
-    mqtt_password_file: Path | None = None,
+    mqtt_files: Path | None = None,
     site_key: Path | None = None,
     checkpoint_interval_ms: int | None = None,
     anchor_interval_ms: int | None = None,
@@ -48,9 +47,6 @@ def enrol(
     Example:
         tallystick gateway enrol gw --authority site/authorities/gateway.key --trust site/trust.toml
         --ledger http://ledger.example --site-key site/site.key --port /dev/ttyUSB0
-        tallystick gateway enrol gw --authority site/authorities/gateway.key --trust site/trust.toml
-        --ledger http://ledger.example --mqtt broker.example:8883 --mqtt-ca broker/ca.crt --mqtt-user gateway
-        --mqtt-password-file broker/gateway.password
 
     Parameters
     ----------
@@ -65,13 +61,9 @@ def enrol(
     port
         Serial port of a node; once for each.
     mqtt
-        Broker that nodes publish to, as HOST or HOST:PORT; `gateway broker-config` makes the files for it.
-    mqtt_ca
-        Certificate of the authority that signed the broker's certificate.
-    mqtt_user
-        The gateway's name at the broker.
-    mqtt_password_file
-        File with the gateway's password at the broker (mode 0600).
+        Broker that nodes publish to, as HOST or HOST:PORT.
+    mqtt_files
+        Folder with ca.crt and gateway.password, as `gateway broker-config` makes it.
     site_key
         Key file that the gateways of the site share; default: site.key beside trust.toml.
     checkpoint_interval_ms
@@ -87,18 +79,13 @@ def enrol(
     signer = key_file.load(authority, keys.AUTHORITY_PREFIX + keys.GATEWAY)
     shared = site_key or trust.parent / SITE_KEY
     site.load(shared)
-    brokers = _broker(mqtt, mqtt_ca, mqtt_user, mqtt_password_file)
-    numbers = {
-        "checkpoint_interval_ms": checkpoint_interval_ms,
-        "anchor_interval_ms": anchor_interval_ms,
-        "metrics_port": metrics_port,
-    }
+    brokers = _brokers(mqtt, mqtt_files)
     text = configuration.template(
         trust=str(trust.resolve()),
         ledger=ledger,
         site_key=str(shared.resolve()),
         ports=port or ([] if brokers else [configuration.EXAMPLE_PORT]),
-        numbers={name: number for name, number in numbers.items() if number is not None},
+        numbers=_given(checkpoint_interval_ms, anchor_interval_ms, metrics_port),
         brokers=brokers,
     )
     _check_new(text, folder)
@@ -109,20 +96,27 @@ def enrol(
     return _send(enrolling.enrol(folder, signer, trusted, text), client)
 
 
-def _broker(
-    address: str | None, ca: Path | None, user: str | None, password_file: Path | None
-) -> list[MqttConfig]:
-    """The broker of --mqtt, its files looked at; they come together or not at all."""
-    if address is None:
-        if ca or user or password_file:
-            raise ConfigError("--mqtt is missing: the broker as HOST or HOST:PORT")
+def _given(checkpoint_interval_ms: int | None, anchor_interval_ms: int | None, metrics_port: int | None) -> Numbers:
+    """Those that are given, by their keys in gateway.toml."""
+    numbers = {
+        "checkpoint_interval_ms": checkpoint_interval_ms,
+        "anchor_interval_ms": anchor_interval_ms,
+        "metrics_port": metrics_port,
+    }
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _brokers(address: str | None, folder: Path | None) -> list[MqttConfig]:
+    """The broker of --mqtt and --mqtt-files, its files looked at; they come together or not at all."""
+    if address is None or folder is None:
+        if address or folder:
+            raise ConfigError("--mqtt and --mqtt-files belong together")
         return []
-    if ca is None or user is None or password_file is None:
-        raise ConfigError("--mqtt needs --mqtt-ca, --mqtt-user and --mqtt-password-file too")
     host, _, port = address.rpartition(":") if ":" in address else (address, "", str(DEFAULT_MQTT_PORT))
     if not port.isdecimal():
         raise ConfigError(f"--mqtt: {address!r} is no HOST or HOST:PORT")
-    made = MqttConfig(host, ca.resolve(), user, password_file.resolve(), int(port))
+    ca, password = (folder.resolve() / name for name in (broker_files.AUTHORITY, broker_files.GATEWAY_PASSWORD))
+    made = MqttConfig(host, ca, broker_files.GATEWAY_USER, password, int(port))
     if complaints := files.link_complaints([made]):
         raise ConfigError(*complaints)
     return [made]

@@ -133,14 +133,14 @@ class MachineBoard:
         import machine  # type: ignore[import-not-found]
         import micropython  # type: ignore[import-not-found]
 
-        from tallystick_node import batch, board_sensors, firmware, loader, segment, slots, update
+        from tallystick_node import batch, board_radio, board_sensors, firmware, loader, segment, slots, update
         from tallystick_node.clock import Uptime
         from tallystick_node.files import Directory
         from tallystick_node.link import StreamLink
 
         micropython.kbd_intr(-1)  # a byte 03 in a frame is no Ctrl-C
         self.storage = Directory("/tallystick", [segment.FOLDER])
-        self.link = self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
+        self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
         self.interval_ms = 60_000
         self.batch_readings = batch.MAX_BATCH_READINGS
         self.batch_ms = BATCH_MS
@@ -157,6 +157,8 @@ class MachineBoard:
         self.channels = board_sensors.channels(machine, wired)
         self._light = machine.Pin(wired["light"], machine.Pin.OUT)
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
+        radio = board_radio.link(_text_of("/network.json"), self.uptime_ms, self.note, [sys.stdin.buffer])
+        self.link: "Link" = radio or self.cable
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()

@@ -68,6 +68,8 @@ class MqttLink:
         self._pause_ms = FIRST_PAUSE_MS
         self._next_try_ms = 0
         self._connection: "TlsSocket | None" = None
+        self._largest: int = mqtt_packet.MAX_PACKET_BYTES
+        self._quiet_until_ms: int = 0
         self._forget_connection()
 
     def log_in(self, kid: bytes, link_key: bytes) -> None:
@@ -248,7 +250,7 @@ class MqttLink:
         self._up_since_ms = 0
         self._unanswered: "dict[int, int]" = {}  # number, _CONNECT or _PING -> when it was sent
         self._window = MAX_WINDOW
-        self._largest: int = mqtt_packet.MAX_PACKET_BYTES
+        self._largest = mqtt_packet.MAX_PACKET_BYTES
         self._ping_after_ms = KEEP_ALIVE_S * 1000 // 2
         self._sent_ms = 0
         self._number = 0
