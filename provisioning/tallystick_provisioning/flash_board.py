@@ -23,6 +23,7 @@ WRITE_BYTES = 1024  # a call of the board's write(); more needs more of its memo
 MAX_TREE_BYTES = 512 * 1024  # a node is 60 KB of .mpy; more is another folder
 MAIN = "main.py"
 _TO_RAW_REPL = b"\r\x03\r\x01"  # Ctrl-C: stop what runs; Ctrl-A: raw
+_END_OF_FRAME = b"\0"
 _PROMPT = b"raw REPL; CTRL-B to exit"
 _RESTART = "import machine\nmachine.reset()"
 Progress = Callable[[int, int], None]
@@ -64,7 +65,10 @@ def is_blank(port: str) -> bool:
     try:
         with serial.Serial(port, timeout=PROMPT_TIMEOUT_S, exclusive=True) as line:
             line.write(_TO_RAW_REPL)
-            return _PROMPT in line.read_until(_PROMPT)
+            found = _PROMPT in line.read_until(_PROMPT)
+            if not found:
+                line.write(_END_OF_FRAME)  # a node took our bytes for the head of a frame
+            return found
     except (serial.SerialException, OSError) as error:
         raise BoardLost(f"{port}: {_words(error)}") from None
 

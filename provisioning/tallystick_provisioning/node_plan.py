@@ -39,7 +39,7 @@ class PlannedNode:
     certificate: bytes | None = None
     due_ms: int | None = None
 
-    def extra(self, salt: bytes) -> NodeExtra:
+    def told(self, salt: bytes) -> NodeExtra:
         """What goes into the enrolment; keep the salt: with it name and place can be shown to somebody."""
         named = bool(self.name or self.place)
         return NodeExtra(self.certificate, self.due_ms, commitment(salt, self.name, self.place) if named else None)

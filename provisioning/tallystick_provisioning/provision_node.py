@@ -72,7 +72,7 @@ class NodeReport:
 Tell = Callable[[str, str, int], None]  # serial, step, percent of the step
 
 
-def provision(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
     """Bring `board` to work; never raises for what a board, a cable or a node does."""
     report = NodeReport(board.serial, board.port)
     for step, act in ((CONNECT, _connect), (FLASH, _flash), (ENROL, _enrol), (TEST, _test)):

@@ -77,7 +77,10 @@ def raw_repl(terminal: Terminal) -> None:
             run(_typed(byte, terminal), names, terminal, b"OK")
 
 
-def run(program: bytes, names: "dict[str, Any]", terminal: Terminal, accepted: bytes) -> None:
+def run(program: "bytes | None", names: "dict[str, Any]", terminal: Terminal, accepted: bytes) -> None:
+    """`program` is None when the host broke it off."""
+    if program is None:
+        return
     terminal.write(accepted)
     failure = b""
     try:
@@ -89,24 +92,24 @@ def run(program: bytes, names: "dict[str, Any]", terminal: Terminal, accepted: b
     terminal.write(_END + failure + _END + b">")
 
 
-def _typed(first: bytes, terminal: Terminal) -> bytes:
-    """A program as it is typed, up to the end of transmission."""
+def _typed(first: bytes, terminal: Terminal) -> "bytes | None":
+    """A program as it is typed, up to the end of transmission; None after Ctrl-C."""
     program = bytearray(first)
     while True:
         byte = terminal.read()
-        if byte == _END:
-            return bytes(program)
+        if byte in (_END, _INTERRUPT):
+            return bytes(program) if byte == _END else None
         program += byte
 
 
-def _pasted(terminal: Terminal) -> bytes:
-    """A program in windows; each one that was taken is asked for anew."""
+def _pasted(terminal: Terminal) -> "bytes | None":
+    """A program in windows, each of which is asked for; None after Ctrl-C."""
     terminal.write(b"R\x01" + WINDOW_BYTES.to_bytes(2, "little"))
     program = bytearray()
     while True:
         byte = terminal.read()
-        if byte == _END:
-            return bytes(program)
+        if byte in (_END, _INTERRUPT):
+            return bytes(program) if byte == _END else None
         program += byte
         if len(program) % WINDOW_BYTES == 0:
             terminal.write(b"\x01")

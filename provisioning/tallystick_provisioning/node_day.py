@@ -1,0 +1,72 @@
+"""A day's work: every board that is plugged in becomes a node, and the site's list says how far each came."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick_provisioning import enrolments, flash_board, key_file, site
+from tallystick_provisioning.boards import Board, Boards
+from tallystick_provisioning.enrol_node import NodeJob
+from tallystick_provisioning.node_plan import SALT_BYTES, PlannedNode
+from tallystick_provisioning.node_table import NodeTable
+from tallystick_provisioning.node_view import NodeView
+from tallystick_provisioning.node_watch import Watch
+from tallystick_provisioning.outbox import Outbox
+from tallystick_provisioning.provision_node import NodePlan, provision_board
+from tallystick_provisioning.trust_setup import AUTHORITIES, SITE_KEY, TRUST, read_trust
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What is given: which boards are connected, the plan by serial number, what all nodes share, the site's list."""
+
+    find: Boards
+    planned: Mapping[str, PlannedNode]
+    shared: NodePlan
+    nodes: NodeTable
+    view: NodeView
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes
+
+    def run(self, parallel: int, count: int | None) -> set[str]:
+        """The serial numbers of all boards that were worked on.
+
+        `count`: end after so many; 0: when those that are connected are through; None: at KeyboardInterrupt.
+        """
+        watch = Watch(self.find, self.work, parallel)
+
+        def enough(watch: Watch) -> bool:
+            if count == 0:
+                return {board.serial for board in self.find()} <= watch.handled
+            return count is not None and len(watch.handled) >= count
+
+        try:
+            watch.run(enough)
+        except KeyboardInterrupt:
+            self.view.ending()
+        return watch.handled
+
+    def work(self, board: Board) -> bool:
+        """One board; called by several threads."""
+        row = self.planned.get(board.serial, PlannedNode(board.serial))
+        known = self.nodes.expect(row, self.shared.model, self.random_bytes(SALT_BYTES), now_ms())
+        self.view.named(board.serial, known.name)
+        report = provision_board(board, self.shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
+        self.nodes.came(report, now_ms())
+        self.view.came(report)
+        return report.done
+
+
+def shared(folder: Path, firmware: Path, model: str) -> NodePlan:
+    """What all nodes of a site share; keys and files are checked before the first board is touched."""
+    trust = read_trust(folder / TRUST)
+    authority = key_file.load(folder / AUTHORITIES / "node.key", "authority-node")
+    enrolments.check_authority(authority, trust, "node")
+    outbox = Outbox(folder / AUTHORITIES / "outbox")
+    job = NodeJob(trust, authority, site.load(folder / SITE_KEY), outbox, secrets.token_bytes)
+    return NodePlan(job, flash_board.tree_files(firmware), model)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

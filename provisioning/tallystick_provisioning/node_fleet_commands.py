@@ -1,0 +1,244 @@
+"""`tallystick node provision|list|place|identify|survey`: many nodes in a day, and where they are afterwards."""
+
+import json as json_module
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from tallystick_provisioning import boards as board_sources
+from tallystick_provisioning import flash_board, node_day, node_plan, node_survey, node_view
+from tallystick_provisioning.boards import Board
+from tallystick_provisioning.errors import BoardLost, PlanError
+from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.ledger_client import LedgerClient
+from tallystick_provisioning.node_day import Day, now_ms
+from tallystick_provisioning.node_table import NodeTable
+from tallystick_provisioning.node_watch import MAX_PARALLEL, PARALLEL
+from tallystick_provisioning.provision_node import NodePlan
+from tallystick_provisioning.serial_port import SerialPort
+from tallystick_wire import message
+
+DEFAULT_TABLE = Path("nodes.db")
+
+
+@reporting()
+def provision(
+    site_folder: Path,
+    *,
+    firmware: Path,
+    model: str,
+    ledger: str | None = None,
+    plan: Path | None = None,
+    boards: str = "usb",
+    table: Path = DEFAULT_TABLE,
+    parallel: int = PARALLEL,
+    watch: bool = False,
+    count: int | None = None,
+    lang: Literal["en", "zh"] = "en",
+    json: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Turn connected boards into working nodes: files, key, enrolment, link key, name, first verified reading.
+
+    Without --watch it works on what is connected and ends. With it, it waits for more: plug in, wait for the line,
+    pull out, next. A board that failed is tried again when it is plugged in again. Exit code 1: some board failed.
+
+    Example:
+        tallystick node provision site --firmware build/firmware/armv6m --model "TS-1" --plan nodes.csv --watch
+
+    Parameters
+    ----------
+    site_folder
+        Folder that `trust init` made: its node authority, site key and trust.toml are used.
+    firmware
+        Folder of compiled files that tools/build-firmware made for this kind of board.
+    model
+        Model of the boards, as on the name plate.
+    ledger
+        Address of the ledger; without it the enrolments wait in the outbox.
+    plan
+        CSV with the columns serial, name, place, certificate, due.
+    boards
+        `usb`, or a folder of links to serial ports whose names are serial numbers, like /dev/serial/by-id.
+    table
+        The site's list of nodes.
+    parallel
+        Boards at a time.
+    watch
+        Wait for boards until Ctrl-C.
+    count
+        With --watch: end after so many boards.
+    lang
+        Language of the view.
+    json
+        Print the report as JSON.
+    dry_run
+        Check keys, files and plan, say which boards are connected, change nothing.
+    """
+    if not 1 <= parallel <= MAX_PARALLEL:
+        raise PlanError(f"parallel: must be 1 to {MAX_PARALLEL}")
+    find = board_sources.source(boards)
+    planned = node_plan.read(plan) if plan is not None else {}
+    shared = node_day.shared(site_folder, firmware, model)
+    client = None if ledger is None else LedgerClient(ledger)
+    if dry_run:
+        return _say_what_would_be(find(), planned, shared)
+    console = Console(stderr=json)
+    with NodeTable(table) as nodes:
+        with node_view.NodeView(console, lang, len(planned) or count) as view:
+            day = Day(find, planned, shared, nodes, view)
+            handled = day.run(parallel, count if watch else 0)
+        return _end(day, handled, client, console, json)
+
+
+def _end(day: Day, handled: set[str], client: LedgerClient | None, console: Console, json: bool) -> int:
+    """Post what waits, and report."""
+    outbox = day.shared.job.outbox
+    waiting = len(outbox.waiting())
+    if client is not None:
+        waiting = sum(delivery.posted is None for delivery in client.deliver(outbox))
+    rows = [node for node in day.nodes.nodes() if node.serial in handled]
+    if json:
+        print(json_module.dumps({"nodes": [node.value() for node in rows], "waiting": waiting}, indent=2))
+    else:
+        node_view.show_list(console, rows)
+        if waiting:
+            console.print(f"{waiting} enrolments wait in {outbox.folder}: they go out with the next run")
+    return DONE if all(node.works for node in rows) else REFUSED
+
+
+def _say_what_would_be(
+    connected: list[Board], planned: dict[str, node_plan.PlannedNode], shared: NodePlan
+) -> int:
+    size = sum(len(content) for _, content in shared.files)
+    origin = shared.job.trust.origin
+    print(f"would copy {len(shared.files)} files, {size} bytes, to blank boards and enrol them in {origin}")
+    for board in connected:
+        try:
+            state = "blank" if flash_board.is_blank(board.port) else "runs a program"
+        except BoardLost as error:
+            state = str(error)
+        row = planned.get(board.serial)
+        print(f"{board.serial} on {board.port}: {state}; {'not in the plan' if row is None else row.name or 'no name'}")
+    missing = sorted(set(planned) - {board.serial for board in connected})
+    print(f"{len(connected)} boards connected; {len(missing)} of the plan are not")
+    print("\n".join(f"  {one}" for one in missing), end="\n" if missing else "")
+    return DONE
+
+
+@reporting()
+def list_nodes(*, table: Path = DEFAULT_TABLE, json: bool = False) -> int:
+    """List the site's nodes: board, name, place, state.
+
+    Example:
+        tallystick node list --json
+
+    Parameters
+    ----------
+    table
+        The site's list of nodes.
+    json
+        Print JSON.
+    """
+    with NodeTable(_existing(table)) as nodes:
+        rows = nodes.nodes()
+    if json:
+        print(json_module.dumps([node.value() for node in rows], indent=2))
+    else:
+        node_view.show_list(Console(), rows)
+    return DONE
+
+
+@reporting()
+def place(node: str, where: str, *, table: Path = DEFAULT_TABLE, dry_run: bool = False) -> int:
+    """Write down where a node hangs. It stays in the site's list: the ledger knows a commitment only.
+
+    Example:
+        tallystick node place E66058388347A12B "Rotterdam / 3 / A12"
+
+    Parameters
+    ----------
+    node
+        Serial number, kid, thumbprint or name: what a scanner reads from the label.
+    where
+        The place: what a scanner reads from the shelf.
+    table
+        The site's list of nodes.
+    dry_run
+        Find the node, change nothing.
+    """
+    with NodeTable(_existing(table)) as nodes:
+        found = nodes.find(node)
+        if not dry_run:
+            nodes.place(found.serial, where, now_ms())
+    verb = "would hang" if dry_run else "hangs"
+    print(f"{found.name} ({found.serial}): {verb} at {where}, before: {found.place or '-'}")
+    return DONE
+
+
+@reporting()
+def identify(node: str, *, boards: str = "usb", table: Path = DEFAULT_TABLE) -> int:
+    """Make a connected node show itself (its light changes).
+
+    Example:
+        tallystick node identify "Cold room 3 north"
+
+    Parameters
+    ----------
+    node
+        Serial number, kid, thumbprint or name.
+    boards
+        `usb`, or a folder of links to serial ports.
+    table
+        The site's list of nodes, for names.
+    """
+    serial = node
+    if table.is_file():
+        with NodeTable(table) as nodes:
+            serial = next((one.serial for one in nodes.nodes() if node in (one.name, one.kid, one.thumbprint)), node)
+    board = next((one for one in board_sources.source(boards)() if one.serial == serial), None)
+    if board is None:
+        raise PlanError(f"no board {serial} is connected; a node at a gateway: `tallystick gateway identify`")
+    with closing(SerialPort(board.port)) as port:
+        taken = port.send(message.build_identify())
+    print(f"{serial}: {'asked to show itself' if taken else 'does not take the message'}")
+    return DONE if taken else REFUSED
+
+
+@reporting()
+def survey(status: Path, *, table: Path = DEFAULT_TABLE, within_s: int = 3600, json: bool = False) -> int:
+    """Which of the site's nodes the gateway hears: compare its `status --json` with the list.
+
+    Exit code 1: some working node is not heard.
+
+    Example:
+        tallystick gateway status gateway/gateway.toml --json > status.json
+        tallystick node survey status.json
+
+    Parameters
+    ----------
+    status
+        The gateway's `status --json`.
+    table
+        The site's list of nodes.
+    within_s
+        A node that was silent longer counts as not heard.
+    json
+        Print JSON.
+    """
+    with NodeTable(_existing(table)) as nodes:
+        heard = node_survey.compare(nodes.nodes(), node_survey.read_status(status), now_ms(), within_s)
+    if json:
+        print(json_module.dumps([one.value() for one in heard], indent=2))
+    else:
+        print("\n".join(one.line() for one in heard))
+        print(f"{sum(one.heard for one in heard)} of {len(heard)} heard within {within_s} s")
+    return DONE if all(one.heard for one in heard) else REFUSED
+
+
+def _existing(table: Path) -> Path:
+    if not table.is_file():
+        raise PlanError(f"{table}: no list of nodes; `tallystick node provision` makes one")
+    return table

@@ -1,0 +1,58 @@
+"""Which nodes of a site a gateway hears: its `status --json` against the site's list. Pure but for reading the file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tallystick_provisioning import text_file
+from tallystick_provisioning.errors import PlanError
+from tallystick_provisioning.node_table import KnownNode
+
+MAX_STATUS_BYTES = 16 * 1024 * 1024  # ten thousand nodes with all their gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One node of the list. `age_s` since its last reading arrived, None for never; `missing` readings to come."""
+
+    serial: str
+    name: str
+    place: str
+    age_s: int | None
+    missing: int
+    heard: bool
+
+    def value(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def line(self) -> str:
+        age = "never heard" if self.age_s is None else f"heard {self.age_s} s ago"
+        missing = f", {self.missing} readings missing" if self.missing else ""
+        word = "ok    " if self.heard else "SILENT"
+        return f"{word} {self.name} ({self.serial}) at {self.place or '?'}: {age}{missing}"
+
+
+def read_status(path: Path) -> dict[str, dict[str, Any]]:
+    """thumbprint -> what a gateway says of the node; PlanError when the file is not such a status."""
+    try:
+        nodes = json.loads(text_file.read(path, MAX_STATUS_BYTES))["nodes"]
+        return {node["thumbprint"]: node for node in nodes if node["thumbprint"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"{path}: not the output of `tallystick gateway status --json` ({error!r})") from None
+
+
+def compare(
+    nodes: Sequence[KnownNode], status: Mapping[str, Mapping[str, Any]], now_ms: int, within_s: int
+) -> list[Heard]:
+    """Every provisioned node of the list, the silent ones first."""
+    found = [_one(node, status.get(node.thumbprint, {}), now_ms, within_s) for node in nodes if node.thumbprint]
+    return sorted(found, key=lambda one: (one.heard, one.name))
+
+
+def _one(node: KnownNode, told: Mapping[str, Any], now_ms: int, within_s: int) -> Heard:
+    received_ms = told.get("received_ms")
+    age_s = None if received_ms is None else max(0, (now_ms - received_ms) // 1000)
+    missing = sum(last - first + 1 for first, last in told.get("gaps", []))
+    return Heard(node.serial, node.name, node.place, age_s, missing, age_s is not None and age_s <= within_s)

@@ -1,0 +1,147 @@
+"""The site's list of nodes: which board is which node, where it hangs, how far it came. SQLite through sqlite-utils.
+
+It is the installer's own note, not evidence: what is proved stands in enrolments. Names, places and the salts of their
+commitments are in here and nowhere else.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+
+from tallystick_provisioning.errors import FileError, PlanError
+from tallystick_provisioning.node_plan import MAX_NAME_CHARACTERS, PlannedNode
+from tallystick_provisioning.provision_node import DONE, NodeReport
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS node(
+    serial TEXT PRIMARY KEY,
+    name TEXT NOT NULL DEFAULT '',
+    place TEXT NOT NULL DEFAULT '',
+    model TEXT NOT NULL DEFAULT '',
+    thumbprint TEXT NOT NULL DEFAULT '',
+    firmware TEXT NOT NULL DEFAULT '',
+    certificate TEXT NOT NULL DEFAULT '',
+    due_ms INTEGER,
+    salt TEXT NOT NULL,
+    step TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    enrolment TEXT NOT NULL DEFAULT '',
+    changed_ms INTEGER NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """One row."""
+
+    serial: str
+    name: str
+    place: str
+    model: str
+    thumbprint: str
+    firmware: str
+    certificate: str
+    due_ms: int | None
+    salt: str
+    step: str
+    reason: str
+    enrolment: str
+    changed_ms: int
+
+    @property
+    def kid(self) -> str:
+        return self.thumbprint[:16]
+
+    @property
+    def works(self) -> bool:
+        return self.step == DONE
+
+    def value(self) -> dict[str, Any]:
+        """For --json; without the salt, which would open the commitment."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "salt"}
+        return {"serial": self.serial, "kid": self.kid, **fields}
+
+
+class NodeTable:
+    """An open table. Every change is durable when its method returns; threads take turns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        with self._foreign():
+            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            connection.execute("PRAGMA synchronous = FULL")
+            self._database = sqlite_utils.Database(connection, execute_plugins=False)
+            self._database.conn.execute(_SCHEMA)
+        path.chmod(0o600)  # the salts
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> "NodeTable":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def nodes(self) -> list[KnownNode]:
+        with self._foreign():
+            return [KnownNode(**row) for row in self._database.table("node").rows_where(order_by="name, serial")]
+
+    def find(self, word: str) -> KnownNode:
+        """The node with this serial number, kid, thumbprint or name; PlanError when none or several have it."""
+        found = [node for node in self.nodes() if word in (node.serial, node.kid, node.thumbprint, node.name)]
+        if len(found) != 1:
+            raise PlanError(f"{self.path}: {len(found) or 'no'} nodes are called {word!r}; `node list` shows all")
+        return found[0]
+
+    def expect(self, planned: PlannedNode, model: str, salt: bytes, now_ms: int) -> KnownNode:
+        """The row of a board that is about to be provisioned. A known one keeps its salt, so its commitment stays."""
+        told = {
+            "name": planned.name or planned.serial,
+            "place": planned.place,
+            "model": model,
+            "certificate": (planned.certificate or b"").hex(),
+            "due_ms": planned.due_ms,
+            "changed_ms": now_ms,
+        }
+        with self._foreign():
+            if self._database.table("node").count_where("serial = ?", [planned.serial]):
+                self._database.table("node").update(planned.serial, told)
+            else:
+                self._database.table("node").insert({"serial": planned.serial, "salt": salt.hex(), **told})
+        return self.find(planned.serial)
+
+    def came(self, report: NodeReport, now_ms: int) -> None:
+        """How far it came."""
+        told: dict[str, object] = {"step": report.step, "reason": report.reason, "changed_ms": now_ms}
+        told |= {"thumbprint": report.thumbprint.hex()} if report.public_key else {}
+        told |= {"firmware": report.firmware.hex()} if report.firmware else {}
+        told |= {"enrolment": report.enrolment.hex()} if report.enrolment else {}
+        self.change(report.serial, told)
+
+    def place(self, serial: str, place: str, now_ms: int) -> None:
+        """Where the node hangs now; PlanError for a name that is too long."""
+        if not 0 < len(place) <= MAX_NAME_CHARACTERS or not place.isprintable():
+            raise PlanError(f"place: must be 1 to {MAX_NAME_CHARACTERS} printable characters")
+        self.change(serial, {"place": place, "changed_ms": now_ms})
+
+    def change(self, serial: str, fields: Mapping[str, object]) -> None:
+        with self._foreign():
+            self._database.table("node").update(serial, dict(fields))
+
+    @contextmanager
+    def _foreign(self) -> Iterator[None]:
+        """SQLite's errors as ours, with the file's name; one thread at a time."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise FileError(f"{self.path}: {error}") from None
