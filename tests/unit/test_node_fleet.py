@@ -1,0 +1,178 @@
+"""Plan, self-test, watch and list of many nodes, without a board."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tallystick_proof import keys, statement
+from tallystick_provisioning import boards, node_plan, node_self_test, node_survey
+from tallystick_provisioning.boards import Board
+from tallystick_provisioning.errors import FileError, PlanError
+from tallystick_provisioning.node_table import KnownNode, NodeTable
+from tallystick_provisioning.node_watch import Watch
+from tallystick_provisioning.provision_node import NodeReport
+from tallystick_wire import reading, senml
+from tallystick_wire.reading import BootRecord, Chain
+
+ORIGIN, PEN, FIRMWARE = "ledger.example/log", 32473, bytes(8)
+SIGNER = keys.Signer(keys.NODE, bytes(range(32)))
+GOOD = [senml.Record("t", "Cel", senml.Decimal(-2, 412)), senml.Record("b", "V", senml.Decimal(-3, 3300))]
+
+
+def first(
+    records: list[senml.Record] = GOOD, *, signer: keys.Signer = SIGNER, pen: int = PEN, firmware: bytes = FIRMWARE
+) -> reading.Reading:
+    """A node's first reading."""
+    boot = BootRecord("power-on", 0, 0, firmware, bytes(8)).records()
+    chain = Chain(1, 1, 40, reading.genesis(ORIGIN, SIGNER.public_key), None)
+    payload = senml.encode_pack(senml.base_name(pen, SIGNER.kid), [*records, *boot])
+    return reading.parse(statement.build_reading(signer, chain, payload))
+
+
+def judged(*taken: reading.Reading) -> str:
+    return "; ".join(node_self_test.complaints(taken, SIGNER.public_key, ORIGIN, PEN, FIRMWARE))
+
+
+def test_a_good_first_reading_is_no_complaint() -> None:
+    assert judged(first()) == ""
+
+
+@pytest.mark.parametrize(
+    ("taken", "complaint"),
+    [
+        (first([senml.Record("f", None, "t: no answer")]), "the sensor says t: no answer"),
+        (first([GOOD[1]]), "no temperature"),
+        (first([senml.Record("t", "Cel", senml.Decimal(-2, 8500)), GOOD[1]]), "85.00 degrees"),
+        (first([GOOD[0], senml.Record("b", "V", senml.Decimal(-3, 1900))]), "the battery has 1.90 V"),
+        (first(pen=1), "another ledger's number"),
+        (first(firmware=b"another!"), "not the one that answered"),
+    ],
+)
+def test_what_is_wrong_with_a_first_reading_is_named(taken: reading.Reading, complaint: str) -> None:
+    assert complaint in judged(taken)
+
+
+def test_a_first_reading_signed_by_somebody_else_is_refused() -> None:
+    good = first()
+    forged = bytearray(good.data)
+    forged[-1] ^= 1
+    assert "the signature is wrong" in judged(reading.parse(bytes(forged)))
+
+
+def test_a_chain_of_another_ledger_is_refused() -> None:
+    wrong = node_self_test.complaints([first()], SIGNER.public_key, "other.example/log", PEN, FIRMWARE)
+    assert any("chain of this ledger" in one for one in wrong)
+
+
+def test_every_row_of_a_plan_is_checked_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.csv"
+    path.write_text(
+        "serial,name,place,certificate,due\nA,one,x,missing.pdf,2027-06-31\n,two,,,\nA,three,,,\nB,\x07,,,\n", "utf-8"
+    )
+    with pytest.raises(PlanError) as caught:
+        node_plan.read(path)
+    said = str(caught.value)
+    for expected in (
+        "row 2, column certificate",
+        "row 2, column due: '2027-06-31' is no date",
+        "row 3, column serial: is empty",
+        "row 4, column serial: A occurs twice",
+        "row 5, column name",
+    ):
+        assert expected in said
+
+
+def test_a_plan_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.csv"
+    path.write_text("serial,nmae\nA,one\n", "utf-8")
+    with pytest.raises(PlanError, match="column 'nmae' is unknown"):
+        node_plan.read(path)
+
+
+def test_the_commitment_binds_name_and_place_and_hides_them() -> None:
+    salt = bytes(32)
+    made = node_plan.commitment(salt, "Cold room", "A12")
+    assert made == node_plan.commitment(salt, "Cold room", "A12")
+    assert made != node_plan.commitment(salt, "Cold roomA", "12")
+    assert made != node_plan.commitment(bytes(31) + b"\1", "Cold room", "A12")
+
+
+def test_no_more_boards_at_a_time_than_asked_and_none_twice() -> None:
+    lock, now, most, worked = threading.Lock(), set[str](), [0], list[str]()
+
+    def work(board: Board) -> bool:
+        with lock:
+            now.add(board.serial)
+            worked.append(board.serial)
+            most[0] = max(most[0], len(now))
+        threading.Event().wait(0.02)
+        with lock:
+            now.discard(board.serial)
+        return board.serial != "7"
+
+    watch = Watch(lambda: [Board(str(number), "p") for number in range(12)], work, parallel=3)
+    watch.run(lambda watch: len(watch.handled) == 12)
+    assert most[0] <= 3
+    assert sorted(worked) == sorted(set(worked))
+    assert watch.failed == {"7"}
+    assert len(watch.finished) == 11
+
+
+def test_a_board_that_failed_is_tried_again_when_it_comes_back() -> None:
+    there = [[Board("A", "p")], [Board("A", "p")], [], [Board("A", "p")]]
+    tries: list[str] = []
+
+    def work(board: Board) -> bool:
+        tries.append(board.serial)
+        return len(tries) == 2
+
+    watch = Watch(lambda: there.pop(0) if len(there) > 1 else there[0], work, parallel=1)
+    watch.run(lambda watch: "A" in watch.finished)
+    assert tries == ["A", "A"]
+
+
+def test_boards_are_the_links_that_lead_to_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
+    (tmp_path / "file").write_text("x", "utf-8")
+    (tmp_path / "null").symlink_to("/dev/null")
+    assert [board.serial for board in boards.linked_boards(tmp_path)] == ["null"]
+    with pytest.raises(FileError, match="nowhere"):
+        boards.source(str(tmp_path / "nowhere"))
+
+
+def test_a_second_enrolment_commits_to_the_same_name(tmp_path: Path) -> None:
+    with NodeTable(tmp_path / "nodes.db") as nodes:
+        before = nodes.expect(node_plan.PlannedNode("A", "one"), "TS-1", bytes(32), 1)
+        after = nodes.expect(node_plan.PlannedNode("A", "one"), "TS-1", bytes([1]) * 32, 2)
+    assert before.salt == after.salt
+
+
+def test_a_node_is_found_by_serial_kid_or_name_and_only_when_it_is_one(tmp_path: Path) -> None:
+    with NodeTable(tmp_path / "nodes.db") as nodes:
+        for serial in ("A", "B"):
+            nodes.expect(node_plan.PlannedNode(serial, "twin"), "TS-1", bytes(32), 1)
+        nodes.came(NodeReport("A", "p", "done", public_key=SIGNER.public_key), 2)
+        assert nodes.find(SIGNER.kid.hex()).serial == "A"
+        assert nodes.find("B").serial == "B"
+        with pytest.raises(PlanError, match="2 nodes"):
+            nodes.find("twin")
+        with pytest.raises(PlanError, match="no nodes"):
+            nodes.find("nobody")
+
+
+def test_the_list_is_private_and_json_shows_no_salt(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.db"
+    with NodeTable(path) as nodes:
+        node = nodes.expect(node_plan.PlannedNode("A", "one"), "TS-1", bytes(range(32)), 1)
+    assert path.stat().st_mode & 0o077 == 0
+    assert bytes(range(32)).hex() not in str(node.value())
+
+
+def test_silent_nodes_come_first_in_a_survey() -> None:
+    def node(serial: str) -> KnownNode:
+        return KnownNode(serial, serial, "", "", serial * 64, "", "", None, "", "done", "", "", 0)
+
+    told = {"a" * 64: {"received_ms": 100_000, "gaps": []}, "b" * 64: {"received_ms": 1_000, "gaps": [[1, 3]]}}
+    heard = node_survey.compare([node("a"), node("b"), node("c")], told, 130_000, 60)
+    assert [(one.serial, one.heard, one.missing) for one in heard] == [("b", False, 3), ("c", False, 0), ("a", True, 0)]
