@@ -14,6 +14,7 @@ from tallystick_proof.trust import Trust
 from tallystick_provisioning import enrolments
 from tallystick_provisioning.errors import NodeRefused
 from tallystick_provisioning.outbox import Outbox
+from tallystick_provisioning.update_keys import NO_UPDATES, UpdateKeys
 from tallystick_wire import message
 from tallystick_wire.errors import WireError
 
@@ -40,6 +41,7 @@ class NodeJob:
     outbox: Outbox
     random_bytes: Callable[[int], bytes]
     monotonic: Callable[[], float] = time.monotonic
+    update_keys: UpdateKeys = NO_UPDATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def enrol_node(
     # enrolling it again is harmless. The other order could leave a node that works and that no ledger will ever know.
     job.outbox.keep(enrolment)
     thumbprint = keys.thumbprint(node.public_key)
-    link = message.build_link(message.link_key(job.site_key, thumbprint), origin, pen)
+    key = message.link_key(job.site_key, thumbprint)
+    link = message.build_link(key, origin, pen, job.update_keys.downlink, job.update_keys.firmware)
     answer = ask(cable, link, "linked", job.monotonic)
     if message.open_linked(answer) != keys.kid(node.public_key):
         raise NodeRefused("another node answered: connect one node at a time")

@@ -19,6 +19,7 @@ ProvisioningError           exit 2: it could not run
         NodeRefused         the node answered no, not at all, or with a request that does not hold
         LedgerRefused       the ledger does not take this statement
         StatementFileError  a statement written as TOML with a wrong key or value
+        OfferError          a configuration or firmware for nodes that is none, or whose image is missing
         SelfTestFailed      a node whose first readings do not hold
         PlanError           a plan of nodes or a roll-out that cannot be carried out
         SetupError          a trust folder or trust.toml that cannot be used
@@ -50,6 +51,10 @@ class LedgerUnreachable(ProvisioningError):
 
 class Refused(ProvisioningError):
     """Somebody said no; trying again changes nothing."""
+
+
+class OfferError(Refused):
+    """A configuration or firmware for nodes that is none, or whose image is missing."""
 
 
 class KeyFileError(Refused):

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from tallystick_provisioning import enrolments, key_file, site
+from tallystick_provisioning import enrolments, key_file, site, update_keys
 from tallystick_provisioning.enrol_node import EnrolledNode, NodeJob, enrol_node, say_hello
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import Delivery, LedgerClient
@@ -41,7 +41,8 @@ def enrol(
     authority
         Key file of the authority for nodes (role authority-node).
     site_key
-        Key file that the gateways of the site share.
+        Key file that the gateways of the site share. Where updates.toml lies beside it, the node is told whose
+        configuration and firmware to take; a node that was enrolled without takes none, ever.
     trust
         trust.toml of the ledger.
     ledger
@@ -62,6 +63,7 @@ def enrol(
         site_key=site.load(site_key),
         outbox=Outbox(outbox or authority.parent / "outbox"),
         random_bytes=secrets.token_bytes,
+        update_keys=update_keys.beside(site_key),
     )
     enrolments.check_authority(job.authority, job.trust, "node")
     cable = SerialPort(port)

@@ -45,7 +45,7 @@ def body(kind: str, text: str, signer: keys.Signer, origin: str, jti: bytes) -> 
 
 def _value(name: str, value: object) -> object:
     if name in _BYTES_FIELDS:
-        return [_hex(name, item) for item in value] if isinstance(value, list) else _hex(name, value)
+        return [hex_bytes(name, item) for item in value] if isinstance(value, list) else hex_bytes(name, value)
     if name == "rules":
         if not isinstance(value, Mapping):
             raise StatementFileError("rules: must be a table")
@@ -53,7 +53,8 @@ def _value(name: str, value: object) -> object:
     return value
 
 
-def _hex(name: str, value: object) -> bytes:
+def hex_bytes(name: str, value: object) -> bytes:
+    """The bytes of lowercase hex digits; StatementFileError names the field."""
     try:
         data = bytes.fromhex(value) if isinstance(value, str) else None
     except ValueError:

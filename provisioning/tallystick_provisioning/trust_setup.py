@@ -10,12 +10,13 @@ from tallystick_proof import keys, note
 from tallystick_proof.errors import ProofError
 from tallystick_proof.policy import Policy
 from tallystick_proof.trust import MAX_TRUST_BYTES, Authority, Trust
-from tallystick_provisioning import key_file, site, text_file
+from tallystick_provisioning import key_file, site, text_file, update_keys, whole_file
 from tallystick_provisioning.errors import SetupError
 from tallystick_provisioning.secret_file import sync_folder
 
 MAX_VKEY_FILE_BYTES = 4096  # one line: a name of 256 characters and a key
 AUTHORITIES, SITE_KEY, TRUST = "authorities", "site.key", "trust.toml"
+DOWNLINK_KEY, FIRMWARE_KEY = "downlink.key", "firmware.key"  # sign what the site's nodes are told and what they run
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Plan:
 
     def paths(self) -> list[Path]:
         """Every file that will be written."""
-        return [*map(self.key_path, keys.ENROLLED_KINDS), self.folder / SITE_KEY, self.folder / TRUST]
+        names = (SITE_KEY, DOWNLINK_KEY, FIRMWARE_KEY, update_keys.FILE, TRUST)
+        return [*map(self.key_path, keys.ENROLLED_KINDS), *(self.folder / name for name in names)]
 
 
 def plan(
@@ -81,6 +83,10 @@ def carry_out(made: Plan, random_bytes: Callable[[int], bytes] = secrets.token_b
         for kind in keys.ENROLLED_KINDS
     ]
     site.create(made.folder / SITE_KEY, random_bytes)
+    downlink = key_file.create(made.folder / DOWNLINK_KEY, keys.DOWNLINK, random_bytes)
+    firmware = key_file.create(made.folder / FIRMWARE_KEY, keys.FIRMWARE, random_bytes)
+    public = update_keys.UpdateKeys(downlink.public_key, firmware.public_key)
+    whole_file.write(made.folder / update_keys.FILE, [public.format().encode()])
     trust = made.trust(authorities)
     with (made.folder / TRUST).open("x", encoding="utf-8") as file:
         file.write(trust.format())

@@ -38,6 +38,18 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "place": ("tallystick_provisioning.node_fleet_commands:place", "Write down where a node hangs."),
             "identify": ("tallystick_provisioning.node_fleet_commands:identify", "Make a connected node show itself."),
             "survey": ("tallystick_provisioning.node_fleet_commands:survey", "Which nodes the gateway hears."),
+            "sign-config": (
+                "tallystick_provisioning.update_commands:sign_config",
+                "Sign a configuration for nodes, written as TOML.",
+            ),
+            "sign-firmware": (
+                "tallystick_provisioning.update_commands:sign_firmware",
+                "Sign a firmware image for nodes.",
+            ),
+            "update": (
+                "tallystick_provisioning.update_commands:update",
+                "Bring a signed configuration or firmware to a connected node.",
+            ),
             "simulate": ("tallystick_tools.simulate:simulate", "Run a real MicroPython node on a pty of this machine."),
         },
     ),
@@ -66,6 +78,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "enrol": ("tallystick_edge.commands:enrol", "Make a gateway's key and token and enrol it."),
             "run": ("tallystick_edge.commands:run", "Run the gateway."),
             "status": ("tallystick_edge.commands:status", "Show what the gateway holds and what the ledger confirmed."),
+            "identify": ("tallystick_edge.commands:identify", "Let a node blink, through the running gateway."),
             "broker-config": (
                 "tallystick_edge.broker_commands:broker_config",
                 "Write what Mosquitto needs to be a site's broker.",
