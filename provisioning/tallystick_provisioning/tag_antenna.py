@@ -34,7 +34,8 @@ class Antenna:
         """The UID of the next tag; None when none came in `patience_s` (None: wait for ever)."""
         until = None if patience_s is None else self._monotonic() + patience_s
         while True:
-            found = self.look(SENSE_S)
+            left_s = SENSE_S if until is None else max(0.0, until - self._monotonic())
+            found = self.look(min(SENSE_S, left_s))
             if found is not None or (until is not None and self._monotonic() >= until):
                 return found
 

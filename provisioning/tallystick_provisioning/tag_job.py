@@ -47,7 +47,6 @@ class JobItem:
     name: str
     state: str
     uid: bytes | None
-    url: str | None
     epoch: int | None
     written_ms: int | None
     checked_ms: int | None
@@ -231,7 +230,7 @@ class Job:
 
 def free() -> dict[str, object]:
     """Changes for an item that has no tag any more: another one may have it, and will be stated anew."""
-    nothing = ("uid", "url", "epoch", "written_ms", "checked_ms", "salt", "statement", "identity", "sent_ms")
+    nothing = ("uid", "epoch", "written_ms", "checked_ms", "salt", "statement", "identity", "sent_ms")
     return {"state": WAITING, **dict.fromkeys(nothing)}
 
 

@@ -17,7 +17,6 @@ CREATE TABLE item (
     name TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'writing', 'written', 'locked')),
     uid TEXT UNIQUE,                   -- from the moment before the first byte is written
-    url TEXT,
     epoch INTEGER,
     written_ms INTEGER,
     checked_ms INTEGER,                -- label scanned and tag tapped: they match

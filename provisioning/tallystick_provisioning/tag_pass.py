@@ -105,7 +105,7 @@ def _changes(what: str, own: JobItem | None, outcome: TagOutcome) -> Mapping[str
     if outcome.state in ("factory", "retired"):
         return tag_job.free()
     if outcome.state in (WRITTEN, LOCKED) and what != "verify":
-        return {"state": outcome.state, "url": outcome.url, "epoch": outcome.epoch} | (
+        return {"state": outcome.state, "epoch": outcome.epoch} | (
             {"written_ms": now_ms()} if own.written_ms is None else {}
         )
     return None

@@ -60,7 +60,7 @@ def collect(job: Job) -> dict[str, Any]:
         "queued": job.queued(),
         "rejects": dict(job.rejects()),
         "seconds_per_tag": job.seconds_per_tag(),
-        "items": [_row(item) for item in job.items()],
+        "items": [_row(head.host, item) for item in job.items()],
         "refused": job.refused(),
     }
 
@@ -75,7 +75,7 @@ def as_csv(told: Mapping[str, Any]) -> bytes:
     return text.getvalue().encode("utf-8-sig")
 
 
-def _row(item: JobItem) -> dict[str, Any]:
+def _row(host: str, item: JobItem) -> dict[str, Any]:
     return {
         "row": item.row,
         "gtin": item.item.gtin,
@@ -83,7 +83,7 @@ def _row(item: JobItem) -> dict[str, Any]:
         "name": item.name,
         "state": item.state,
         "uid": None if item.uid is None else item.uid.hex().upper(),
-        "url": item.url,
+        "url": item.item.url(host),  # without what the chip adds at each tap: those links are worth stealing
         "epoch": item.epoch,
         "written_ms": item.written_ms,
         "checked_ms": item.checked_ms,

@@ -161,7 +161,7 @@ class Run:
         """The outcome and what it means for the item; then statement and keys."""
         now_ms = self.now_ms()
         if outcome.state in ("written", "locked"):
-            changes = {"state": outcome.state, "uid": (outcome.uid or b"").hex(), "url": outcome.url,
+            changes = {"state": outcome.state, "uid": (outcome.uid or b"").hex(),
                        "epoch": outcome.epoch, "written_ms": now_ms}  # fmt: skip
             self.job.end(attempt, outcome, now_ms, changes)
             self._after(self.job.of_row(item.row))

@@ -1,138 +1,112 @@
-"""Emulated tags, keys and a reader that watches the journal: what the tests of personalisation share."""
+"""Jobs, emulated tags and the hand that puts one down after the other."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tallystick_provisioning import an10922, ntag21x, personalise
-from tallystick_provisioning.item import item
-from tallystick_provisioning.nfc import COMMAND_TIMEOUT_S, SENSE_TIMEOUT_S, Family, Reader, Tag
+from tallystick_provisioning import tag_job
+from tallystick_provisioning.item import Item
+from tallystick_provisioning.key_provider import DerivedKeys, FileMaster
+from tallystick_provisioning.tag_job import Job, JobHead
 from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY, Chip, TagOrder, TagOutcome
+from tallystick_provisioning.tag_order import Chip
 from tallystick_provisioning.tag_originality import Originality
+from tallystick_provisioning.tag_rows import Planned
+from tallystick_provisioning.tag_run import Moment, Run
+from tallystick_provisioning.tag_signing import Signing
+from tallystick_tools import tag_signature
 from tallystick_tools.tag_field import EmulatedTag, Field
 from tallystick_tools.tag_ntag21x import Ntag21x
 from tallystick_tools.tag_ntag424 import Ntag424
 from tallystick_tools.tag_reader import EmulatedReader
-from tallystick_tools.tag_signature import ORIGINALITY_PUBLIC_KEY_21X, ORIGINALITY_PUBLIC_KEY_424
 
-EMULATED = Originality((ORIGINALITY_PUBLIC_KEY_21X,), (ORIGINALITY_PUBLIC_KEY_424,))
-UID = bytes.fromhex("04A1B2C3D4E580")
-OTHER_UID = bytes.fromhex("04A1B2C3D4E581")
-HOST = "item.example"
-ITEM = item("09506000134352", "AB-1")
-CHIPS: tuple[Chip, ...] = ("ntag213", "ntag215", "ntag216", "ntag424", "ntag424tt")
-_CHANGE_KEY, _WRITE = 0xC4, 0xA2
-_NATIVE_WRITES = {0xC4, 0x5F, 0x5C, 0x8D}  # ChangeKey, ChangeFileSettings, SetConfiguration, WriteData
+GTIN = "09506000134352"
+MASTER = bytes(range(16))
+EMULATED = Originality([tag_signature.ORIGINALITY_PUBLIC_KEY_21X], [tag_signature.ORIGINALITY_PUBLIC_KEY_424])
+MAKER_FILE = (
+    f"ntag21x {tag_signature.ORIGINALITY_PUBLIC_KEY_21X.hex()}\n"
+    f"ntag424 {tag_signature.ORIGINALITY_PUBLIC_KEY_424.hex()}\n"
+)
 
 
-def make_tag(chip: Chip, uid: bytes = UID) -> EmulatedTag:
-    """A factory-fresh emulated tag."""
-    if chip.startswith("ntag424"):
-        return Ntag424(uid, tag_tamper=chip.endswith("tt"))
-    return Ntag21x(chip.upper(), uid)
+def uid(number: int) -> bytes:
+    return b"\x04" + number.to_bytes(6, "big")
 
 
-def reloaded(tag: EmulatedTag) -> EmulatedTag:
-    """The same EEPROM in a new tag object."""
-    kind = Ntag424 if isinstance(tag, Ntag424) else Ntag21x
-    return kind.from_bytes(tag.to_bytes())
+def blank(chip: Chip, number: int) -> EmulatedTag:
+    """A factory-fresh tag."""
+    return Ntag424(uid(number)) if chip == "ntag424" else Ntag21x(chip.upper(), uid(number))
 
 
-def order(chip: Chip) -> TagOrder:
-    return TagOrder(chip, HOST, ITEM)
+def head(chip: Chip = "ntag424", *, will_lock: bool = False) -> JobHead:
+    return JobHead("0123456789abcdef" * 2, chip, "item.example", "2026-07", 1, will_lock, 1_700_000_000_000)
 
 
-@dataclass(frozen=True)
-class JobKeys:
-    """TagKeys of a job: diversified from a master that only tests know."""
-
-    master: bytes = bytes(range(16))
-    version: int = 7
-
-    def key(self, uid: bytes, number: int) -> bytes:
-        whose = bytes(7) if number == META_KEY else uid
-        return an10922.diversify(self.master, an10922.tag_input(whose, b"job 1", number))
+def make_job(path: Path, count: int, chip: Chip = "ntag424", *, will_lock: bool = False) -> Path:
+    """A job with rows 2, 3, ... and serials S0, S1, ..."""
+    planned = [Planned(row + 2, Item(GTIN, f"S{row}"), "冻虾") for row in range(count)]
+    tag_job.create(path, head(chip, will_lock=will_lock), planned)
+    return path
 
 
-class WatchedReader:
-    """An emulated reader that looks into the journal before each command that changes a tag."""
-
-    def __init__(self, air: Field, journal: Journal) -> None:
-        self._reader = EmulatedReader(air)
-        self.journal = journal
-        self.name = self._reader.name
-        self.violations: list[str] = []
-
-    def sense(self, timeout_s: float = SENSE_TIMEOUT_S) -> Tag | None:
-        tag = self._reader.sense(timeout_s)
-        return None if tag is None else _WatchedTag(tag, self)
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def look(self, uid: bytes, family: Family, command: bytes) -> None:
-        """Note a command that the journal does not know of yet."""
-        changes = command[0] == _WRITE if family == "type2" else command[1] in _NATIVE_WRITES and command[0] == 0x90
-        if not changes:
-            return
-        records = self.journal.records(uid)
-        number = _key_number(family, command)
-        if self.journal.history(uid).stage not in ("writing", "locking", "resetting", "retiring"):
-            self.violations.append(f"{command[:6].hex()} although nothing was begun")
-        if number is not None and not _names_key(records, number):
-            self.violations.append(f"key {number} before it was journalled")
+def keys(version: int = 1) -> DerivedKeys:
+    return DerivedKeys(FileMaster(MASTER), "2026-07", version)
 
 
-class _WatchedTag:
-    def __init__(self, tag: Tag, reader: WatchedReader) -> None:
-        self._tag, self._reader = tag, reader
-        self.uid, self.family = tag.uid, tag.family
+class Hand:
+    """A view that acts: after a tag is done or wrong it puts the next one down, or takes the last away."""
 
-    def transceive(self, command: bytes, timeout_s: float = COMMAND_TIMEOUT_S) -> bytes:
-        self._reader.look(self.uid, self.family, command)
-        return self._tag.transceive(command, timeout_s)
+    def __init__(self, field: Field, tags: Iterable[EmulatedTag | Sequence[EmulatedTag] | None]) -> None:
+        self.field, self.tags = field, iter(tags)
+        self.moments: list[Moment] = []
 
+    def show(self, moment: Moment) -> None:
+        self.moments.append(moment)
+        nothing_there = moment.kind == "waiting" and not self.field.tags
+        if nothing_there or moment.kind in ("done", "wrong"):
+            self.field.remove(None)
+            tags = next(self.tags, None)
+            for tag in [] if tags is None else tags if isinstance(tags, Sequence) else [tags]:
+                self.field.put(tag)
 
-def _key_number(family: Family, command: bytes) -> int | None:
-    """Which key a command writes. Password pages lie at different places, so it is told from the layouts."""
-    if family == "type4":
-        return command[5] if command[1] == _CHANGE_KEY else None
-    return PASSWORD_KEY if command[1] in {layout.config + 2 for layout in ntag21x.LAYOUTS.values()} else None
-
-
-def _names_key(records: list[dict[str, object]], number: int) -> bool:
-    """The newest record names this key: no other key record is good for it."""
-    return bool(records) and records[-1]["event"] == "key" and records[-1]["number"] == number
-
-
-@dataclass
-class Desk:
-    """One tag on one antenna, with journal and keys."""
-
-    folder: Path
-    chip: Chip = "ntag424"
-    keys: JobKeys = field(default_factory=JobKeys)
-
-    def __post_init__(self) -> None:
-        self.tag = make_tag(self.chip)
-        self.air = Field(self.tag)
-        self.journal = Journal(self.folder)
-        self.reader = WatchedReader(self.air, self.journal)
-
-    def plug_in(self) -> None:
-        """The reader is plugged in again, and the tag has power."""
-        violations = self.reader.violations
-        self.reader = WatchedReader(self.air, self.journal)
-        self.reader.violations = violations
-
-    def write(self, **more: object) -> TagOutcome:
-        return self.run(personalise.write, order=order(self.chip), **more)
-
-    def run(self, command: Callable[..., TagOutcome], **more: object) -> TagOutcome:
-        return command(self.reader, keys=self.keys, journal=self.journal, originality=EMULATED, wait_s=0.0, **more)
+    @property
+    def codes(self) -> list[str]:
+        """How each tag ended."""
+        return [moment.outcome.code for moment in self.moments if moment.outcome is not None]
 
 
-def as_reader(reader: WatchedReader) -> Reader:
-    """Holds the watched reader against the protocol."""
-    return reader
+def run(
+    job: Job,
+    hand: Hand,
+    *,
+    provider: object = None,
+    signing: Signing | None = None,
+    reader: Callable[[], EmulatedReader] | None = None,
+) -> Run:
+    journal = Journal(job.path.with_name("journal"))
+    open_reader = reader or (lambda: EmulatedReader(hand.field))
+    return Run(
+        job, open_reader, provider or keys(), journal, hand, signing, patience_s=0.3, originality=EMULATED  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def tallystick(*words: object) -> list[str]:
+    return [sys.executable, "-m", "tallystick_tools", *map(str, words)]
+
+
+def command(*words: object, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(tallystick(*words), capture_output=True, text=True, check=False, input=stdin, timeout=120)
+
+
+def feed(process: "subprocess.Popen[str]", field: Field, tags: Iterable[EmulatedTag]) -> list[str]:
+    """Put the next tag down whenever the process says that the last one is done; all lines that it printed."""
+    waiting, lines = iter(tags), []
+    for line in process.stdout or ():
+        lines.append(line.rstrip("\n"))
+        if line.startswith(("ok ", "WRONG", ".....")):
+            field.remove(None)
+            tag = next(waiting, None)
+            if tag is not None:
+                field.put(tag)
+    return lines
