@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from tallystick_edge import broker_files, files, gateway
+from tallystick_edge import broker_files, control, files, gateway
 from tallystick_edge import config as configuration
 from tallystick_edge import enrol as enrolling
 from tallystick_edge import status as looking
@@ -185,6 +185,25 @@ def status(*, config: Path, json: bool = False) -> int:
     found = looking.read(settings.state_dir, loaded.signer.thumbprint, loaded.trust, Journal())
     print(found.json() if json else looking.text(found, time.time_ns() // 1_000_000))
     return DONE
+
+
+@reported
+def identify(kid: str, *, config: Path) -> int:
+    """Let a node show which one it is (its light changes), through the gateway that runs here.
+
+    Example:
+        tallystick gateway identify 537aac6ab90dd2d8 --config gw/gateway.toml
+
+    Parameters
+    ----------
+    kid
+        The node, as `gateway status` names it (16 hex digits).
+    config
+        The gateway.toml of the running gateway.
+    """
+    done, text = control.ask(configuration.load(config).state_dir, "identify", kid)
+    print(text)
+    return DONE if done else REFUSED
 
 
 @reported

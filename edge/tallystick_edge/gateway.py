@@ -11,6 +11,7 @@ from pathlib import Path
 from tallystick_edge import heartbeat, recovery, state_folder
 from tallystick_edge.clock import Clock
 from tallystick_edge.config import Config
+from tallystick_edge.control import Control
 from tallystick_edge.entries import EntryMaker
 from tallystick_edge.errors import LogDamaged
 from tallystick_edge.files import Files
@@ -41,6 +42,7 @@ def run(config: Config, files: Files, journal: Journal, stop: threading.Event, c
         writer.say(entry.NOTE_BOOT, {"rows": found.rows, "bad_rows": len(found.bad_rows)})
         syncer = Syncer(config, files, log, maker, metrics, journal, writer.offer_anchor)
         links = [_link(one, files, writer, metrics) for one in config.links]
+        control = Control(path.parent)
         syncing = threading.Thread(target=syncer.run, args=(stop,), name="sync")
         if config.metrics_port:
             metrics.serve(config.metrics_port)
@@ -53,10 +55,12 @@ def run(config: Config, files: Files, journal: Journal, stop: threading.Event, c
             heartbeat.notify(heartbeat.READY)
             while not stop.is_set():
                 writer.step(IDLE_S)
+                control.step(writer.staff_asks)
                 heartbeat.notify(heartbeat.ALIVE)
         finally:
             heartbeat.notify(heartbeat.STOPPING)
             stop.set()
+            control.close()
             for link in links:
                 link.join()
             if syncing.ident is not None:

@@ -9,6 +9,7 @@
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -64,8 +65,10 @@ def recover(log: Log, known: Known, journal: Journal) -> Recovered:
     return found
 
 
-def survey(log: Log, known: Known, journal: Journal) -> Recovered:
-    """Fill `known` from the log; writes nothing."""
+def survey(
+    log: Log, known: Known, journal: Journal, see: Callable[[StoredReading], None] = lambda _: None
+) -> Recovered:
+    """Fill `known` from the log; writes nothing. `see` is called for every reading that was verified."""
     take_downlink(log, known, journal)
     doubtful = first_doubtful_row(log)
     unknown, verified, bad = log.unknown_rows(), [], []
@@ -74,8 +77,9 @@ def survey(log: Log, known: Known, journal: Journal) -> Recovered:
         count += 1
         try:
             entry_boot, stored = read_row(data)
-            if stored is not None and learn(known, row, stored, row >= doubtful, row in unknown) and row in unknown:
-                verified.append(row)
+            if stored is not None and learn(known, row, stored, row >= doubtful, row in unknown):
+                see(stored)
+                verified += [row] if row in unknown else []
         except (ValueError, WireError):
             bad.append(row)
             continue

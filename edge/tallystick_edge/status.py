@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tallystick_edge import recovery
+from tallystick_edge.drift import Drift, Watch, estimate
 from tallystick_edge.errors import StateError
 from tallystick_edge.journal import Journal
 from tallystick_edge.known import Known
 from tallystick_edge.log import Log
+from tallystick_edge.recovery import StoredReading
 from tallystick_edge.state_folder import LOG_NAME
 from tallystick_proof import keys
 from tallystick_proof.trust import Trust
@@ -27,6 +29,7 @@ class NodeStatus:
     gaps: list[list[int]]
     forks: int
     received_ms: int | None
+    drift: Drift | None  # of its clock in its latest boot
     waiting: int  # readings that are stored but not verified, because the kid is not enrolled
 
 
@@ -58,7 +61,8 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
         raise StateError(f"{path}: does not exist; has this gateway run?")
     log, known = Log.read_only(path), Known(trust)
     try:
-        found = recovery.survey(log, known, journal)
+        clocks = _Clocks()
+        found = recovery.survey(log, known, journal, clocks.see)
         epoch, head = log.epoch, log.head
         return Status(
             thumbprint=thumbprint.hex(),
@@ -72,7 +76,7 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
             last_sync_ms=head.synced_ms,
             bad_rows=len(found.bad_rows),
             statements=known.statements,
-            nodes=[_node(known, kid) for kid in sorted(known.states.keys() | known.unknown.keys())],
+            nodes=[_node(known, kid, clocks) for kid in sorted(known.states.keys() | known.unknown.keys())],
         )
     finally:
         log.close()
@@ -94,7 +98,25 @@ def nodes(state_dir: Path, trust: Trust) -> tuple[set[bytes], set[bytes]]:
     return {key.thumbprint for key in found} - revoked, revoked
 
 
-def _node(known: Known, kid: bytes) -> NodeStatus:
+class _Clocks:
+    """What the latest boot of each node says about its clock."""
+
+    def __init__(self) -> None:
+        self._watches: dict[bytes, tuple[int, Watch]] = {}
+
+    def see(self, stored: StoredReading) -> None:
+        boot, watch = self._watches.get(stored.kid, (0, Watch()))
+        if stored.chain.boot > boot:
+            boot, watch = stored.chain.boot, Watch()
+        self._watches[stored.kid] = (boot, watch)
+        if stored.chain.boot == boot and stored.received_ms is not None:
+            watch.add(stored.chain.uptime_ms, stored.received_ms)
+
+    def drift(self, kid: bytes) -> Drift | None:
+        return estimate(self._watches[kid][1].points()) if kid in self._watches else None
+
+
+def _node(known: Known, kid: bytes, clocks: _Clocks) -> NodeStatus:
     key, state = known.node(kid), known.state(kid)
     high, gaps = state.seen.ack()
     return NodeStatus(
@@ -107,6 +129,7 @@ def _node(known: Known, kid: bytes) -> NodeStatus:
         gaps=[list(gap) for gap in gaps],
         forks=state.forks,
         received_ms=state.received_ms,
+        drift=clocks.drift(kid),
         waiting=len(known.unknown.get(kid, {})),
     )
 
@@ -132,6 +155,8 @@ def _node_text(node: NodeStatus, now_ms: int) -> str:
     words = [f"node {node.kid}: up to {node.high}"]
     if node.gaps:
         words.append("missing " + ", ".join(f"{first}-{last}" for first, last in node.gaps))
+    if node.drift is not None:
+        words.append(f"clock {node.drift.ppm:+.1f} ppm (within {node.drift.uncertainty_ppm:.1f})")
     if node.forks:
         words.append(f"{node.forks} FORKS")
     if node.revoked:

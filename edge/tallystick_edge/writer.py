@@ -9,6 +9,7 @@ from tallystick_edge import anchors, intake, recovery
 from tallystick_edge.anchors import Anchor
 from tallystick_edge.buckets import Buckets
 from tallystick_edge.config import Config
+from tallystick_edge.control import Answer
 from tallystick_edge.entries import EntryMaker
 from tallystick_edge.errors import LogError
 from tallystick_edge.files import Files
@@ -68,6 +69,23 @@ class Writer:
     def offer_anchor(self, anchor: Anchor) -> None:
         """A ledger checkpoint that met the policy; nodes get it when theirs is older."""
         self._anchor = anchors.newer(self._anchor, anchor)
+
+    # -- called between two groups
+
+    def staff_asks(self, word: str, about: str) -> Answer:
+        """Do what somebody on this machine asks (control.py)."""
+        if word != "identify":
+            return False, f"a gateway does not know how to {word}"
+        try:
+            kid = bytes.fromhex(about)
+        except ValueError:
+            kid = b""
+        if kid not in self._routes:
+            return False, f"node {about} was not heard since this gateway started"
+        name = self._routes[kid].name
+        if not self._send(kid, lambda _: message.build_identify()):
+            return False, f"node {about}: {name} does not take it now"
+        return True, f"node {about} was told to blink, by {name}"
 
     # -- one group
 
