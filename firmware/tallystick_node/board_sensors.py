@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     Wiring = dict[str, Any]
 
 # Pin numbers. `probe`: the data line of DS18B20 probes; `probes`: which is which, {"p": ROM id in hex, "pb": ...}, when
-# there are several; `door` and `case`: switches to ground, closed while closed; `battery`: an analog pin behind a
-# divider of `battery_ohm` [towards the battery, towards ground]; `light`: shows which board this is.
-_NOTHING: "Wiring" = {"probe": None, "probes": None, "door": None, "case": None}
+# there are several; `door` and `case`: switches to ground, closed while closed, with `own_pull_up` of the pins (some 70
+# microamperes while closed) or a resistor; `battery`: an analog pin behind a divider of `battery_ohm` [towards the
+# battery, towards ground]; `light`: shows which board this is.
+_NOTHING: "Wiring" = {"probe": None, "probes": None, "door": None, "case": None, "own_pull_up": True}
 PICO: "Wiring" = dict(_NOTHING, sda=4, scl=5, battery=29, battery_ohm=[200_000, 100_000], light="LED")
 ESP32: "Wiring" = dict(_NOTHING, sda=21, scl=22, battery=None, battery_ohm=[100_000, 100_000], light=2)
 WIRING = {"rp2": PICO, "esp32": ESP32}
@@ -52,9 +53,10 @@ def channels(machine: "Any", wired: "Wiring") -> "list[Channel]":
         found += _probes(machine, wired)
     if wired["battery"] is not None:
         found += Battery(_adc(machine, wired["battery"]), *wired["battery_ohm"]).channels()
+    pull = machine.Pin.PULL_UP if wired["own_pull_up"] else None
     for name, wire in (("d", "door"), ("o", "case")):
         if wired[wire] is not None:
-            found += Switch(name, machine.Pin(wired[wire], machine.Pin.IN, machine.Pin.PULL_UP)).channels()
+            found += Switch(name, machine.Pin(wired[wire], machine.Pin.IN, pull)).channels()
     return found
 
 
