@@ -1,6 +1,9 @@
-"""Compiles the node for boards: a folder of .mpy files for each kind of machine code, ready for a board's files."""
+"""Compiles the node for boards, for each kind of machine code: a folder of .mpy files, ready for a board's file system,
+and the same as an image, ready to be signed and sent as an update.
+"""
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -11,13 +14,16 @@ from pathlib import Path
 
 from tallystick_tools.errors import ToolError
 from tallystick_tools.micropython import firmware_root
+from tallystick_wire import image
 
 ARCHITECTURES = {
     "armv6m": "Cortex-M0+: Raspberry Pi Pico (RP2040)",
     "armv7m": "Cortex-M3, M4, M7, M33",
     "xtensawin": "ESP32, ESP32-S2, ESP32-S3",
     "rv32imc": "ESP32-C3, C6; the RISC-V cores of an RP2350",
+    "x64": "the unix port on a PC, for nodes that are simulated",
 }
+_BOARDS = tuple(name for name in ARCHITECTURES if name != "x64")
 FAST = ("ed25519_viper", "sha512_viper", "tables")
 PURE = ("ed25519_pure", "sha512_pure")
 OUT = Path(__file__).parents[2] / "build" / "firmware"
@@ -56,6 +62,26 @@ def compile_tree(architecture: str, folder: Path, modules: Iterable[str]) -> dic
     return sizes
 
 
+def image_of(folder: Path, architecture: str) -> bytes:
+    """The image with every compiled module of `folder`; main.py is the factory's, and no update brings another."""
+    paths = sorted(folder.glob("tallystick_*/*.mpy"))
+    files = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
+    if not files:
+        raise ToolError(f"{folder}: no compiled module")
+    # A .mpy file begins with "M", its version, and a byte whose lowest bits are the sub-version of its machine code.
+    version, native = files[0][1][1], max(content[2] & 3 for _, content in files)
+    return image.build(f"mpy{version}.{native}-{architecture}", files)
+
+
+def build(architecture: str, out: Path) -> tuple[dict[str, int], bytes]:
+    """`out`/ARCHITECTURE and `out`/ARCHITECTURE.image: (size of each module, the image)."""
+    modules = installed() if architecture in _BOARDS else everything()
+    sizes = compile_tree(architecture, out / architecture, modules)
+    made = image_of(out / architecture, architecture)
+    (out / f"{architecture}.image").write_bytes(made)
+    return sizes, made
+
+
 def signer_bytes(sizes: dict[str, int], names: tuple[str, ...]) -> int:
     return sum(size for module, size in sizes.items() if Path(module).stem in names)
 
@@ -73,18 +99,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tools/build-firmware", description=__doc__)
     parser.add_argument("architecture", nargs="*", metavar="ARCHITECTURE", help=", ".join(ARCHITECTURES))
     chosen = parser.parse_args().architecture or list(ARCHITECTURES)
-    print(f"{'':10}  {'all':>7}  {'fast signer':>11}  {'plain signer':>12}  bytes")
+    print(f"{'':10}  {'all':>7}  {'fast signer':>11}  {'plain signer':>12}  {'image':>7}  bytes; SHA-256 of the image")
     try:
         for architecture in chosen:
             if architecture not in ARCHITECTURES:
                 raise ToolError(f"unknown architecture {architecture}: {', '.join(ARCHITECTURES)}")
-            sizes = compile_tree(architecture, OUT / architecture, installed())
+            sizes, made = build(architecture, OUT)
             fast, pure = signer_bytes(sizes, FAST), signer_bytes(sizes, PURE)
-            print(f"{architecture:10}  {sum(sizes.values()):7,}  {fast:11,}  {pure:12,}  {ARCHITECTURES[architecture]}")
+            columns = f"{sum(sizes.values()):7,}  {fast:11,}  {pure:12,}  {len(made):7,}"
+            print(f"{architecture:10}  {columns}  {hashlib.sha256(made).hexdigest()}  {ARCHITECTURES[architecture]}")
     except ToolError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"in {OUT}/ARCHITECTURE: copy it to the board")
+    print(f"in {OUT}/ARCHITECTURE: copy it to the board; ARCHITECTURE.image: for `tallystick node sign-firmware`")
     return 0
 
 
