@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 
-from tallystick_edge import anchors, intake, recovery
+from tallystick_edge import anchors, intake, recovery, updates
 from tallystick_edge.anchors import Anchor
 from tallystick_edge.buckets import Buckets
 from tallystick_edge.config import Config
@@ -19,6 +19,7 @@ from tallystick_edge.known import Known
 from tallystick_edge.link import QUEUE_FRAMES, Arrival, Arrivals, Route
 from tallystick_edge.log import Log
 from tallystick_edge.metrics import Metrics
+from tallystick_edge.updates import Updates
 from tallystick_proof import entry
 from tallystick_wire import message
 from tallystick_wire.sequence import Seen
@@ -49,6 +50,8 @@ class Writer:
         self._notes: deque[bytes] = deque(maxlen=MAX_NOTES_WAITING)
         self._routes: dict[bytes, Route] = {}  # the link by which an enrolled node was heard last
         self._buckets = Buckets()
+        folder = config.state_dir / updates.FOLDER
+        self._updates = Updates(folder, files.trust.origin, self._link_key, metrics, journal)
         self._refused: Counter[str] = Counter()
         self._refused_noted_ms = maker.mono_ms()
         self._clock_state = maker.clock_state()
@@ -102,7 +105,9 @@ class Writer:
         for arrival, _ in judged:
             if arrival.settle is not None:
                 arrival.settle(durable)
+        self._answer_others(judged)
         self._hand_out_anchors()
+        self._offer_updates()
         recovery.take_downlink(self._log, self._known, self._journal)
         self._metrics.size.set(len(self._log))
         self._metrics.backlog.set(self._log.backlog())
@@ -134,6 +139,7 @@ class Writer:
             if verdict.reason == intake.STORED_LONG_AGO:
                 self._known.state(verdict.reading.kid).remember(verdict.reading.chain.seq, verdict.reading.identity)
             if verdict.ack is not None:
+                self._routes.pop(verdict.ack, None)  # the latest last
                 self._routes[verdict.ack] = arrival.route
         return verdict
 
@@ -218,6 +224,35 @@ class Writer:
                 state.anchor_sent_ms = now_ms
                 if self._send(kid, partial(message.build_anchor, size=anchor.size, hash16=anchor.hash16)):
                     self._metrics.anchors.inc()
+
+    def _answer_others(self, judged: Judged) -> None:
+        """Nodes that ask for pieces of an update, or say what became of one."""
+        for arrival, verdict in judged:
+            if verdict.reason != intake.OTHER_MESSAGE:
+                continue
+            kid = arrival.sender or self._heard_by(arrival.route)
+            if kid is None or self._known.node(kid) is None or not self._may_spend(kid):
+                continue
+            boot, now_s = self._known.state(kid).boot, self._maker.mono_ms() / 1000
+            answer = self._updates.hear(kid, boot, arrival.payload, now_s)
+            if answer is not None and not arrival.route.send(answer):
+                self._metrics.unsent.inc()
+
+    def _offer_updates(self) -> None:
+        now_ms, now_s = self._maker.now_ms(), self._maker.mono_ms() / 1000
+        self._updates.look(now_ms, now_s)
+        for kid, route in self._routes.items():
+            offer = self._updates.due(kid, self._known.state(kid).boot, now_ms, now_s)
+            if offer is not None and not route.send(offer):
+                self._metrics.unsent.inc()
+
+    def _heard_by(self, route: Route) -> bytes | None:
+        """The node at the other end of a cable: the one that was heard by it last."""
+        return next((kid for kid, used in reversed(self._routes.items()) if used is route), None)
+
+    def _link_key(self, kid: bytes) -> bytes:
+        key = self._known.node(kid)
+        return message.link_key(self._site_key, key.thumbprint if key is not None else b"")
 
     def _send(self, kid: bytes, build: Callable[[bytes], bytes]) -> bool:
         """Hand a message under the node's link key to its link. One that is not taken is not kept: nodes ask again."""
