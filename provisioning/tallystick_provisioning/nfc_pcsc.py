@@ -194,7 +194,7 @@ def _unresponsive(scard: Any) -> int:
 
 def _import() -> Any:
     with _missing():
-        from smartcard import scard  # type: ignore[import-untyped]
+        from smartcard import scard
     return scard
 
 

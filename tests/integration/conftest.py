@@ -1,11 +1,13 @@
 """Fixtures of the tests that start real processes."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_support import GatewayProcess
+from pcsc_daemon import PcscDaemon
 
 from tallystick_edge.link_config import MqttConfig
 
@@ -30,3 +32,12 @@ def make_gateway(tmp_path: Path) -> Iterator[Callable[..., GatewayProcess]]:
     yield make
     for gateway in made:
         gateway.close()
+
+
+@pytest.fixture(scope="session")
+def pcsc_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PcscDaemon]:
+    """One for the whole run: libpcsclite asks for its socket's path once in a process."""
+    daemon = PcscDaemon(tmp_path_factory.mktemp("pcsc"))
+    os.environ["PCSCLITE_CSOCK_NAME"] = str(daemon.socket_path)
+    yield daemon
+    daemon.stop()
