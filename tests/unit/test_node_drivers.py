@@ -68,6 +68,26 @@ def test_a_sensor(name: str) -> None:
     assert scenarios.run(name) == SCENARIOS[name]
 
 
+def test_a_door_opened_between_two_readings_is_told() -> None:
+    assert scenarios.run("door opened between two readings") == "d=True | d=False"
+    assert scenarios.run("door seen too late") == "d=True | d=False", "when in doubt it was open"
+
+
+def test_the_power_on_value_is_no_temperature() -> None:
+    assert scenarios.run("probe power-on value") == "f=p: power-on value"
+
+
+def test_a_shorted_line_is_not_zero_degrees() -> None:
+    assert scenarios.run("probe line shorted") == "f=p: short"
+    with pytest.raises(SensorError, match="short"):
+        ds18b20.centi_celsius(bytes(ds18b20.SCRATCHPAD_BYTES))
+
+
+def test_probes_are_told_apart_by_their_ids() -> None:
+    assert scenarios.run("three probes").startswith("p=100 pb=200 pc=300 |")
+    assert scenarios.run("three probes nobody named") == "f=p: which probe"
+
+
 def test_every_scenario_is_expected() -> None:
     assert set(SCENARIOS) == set(scenarios.SCENARIOS)
 
