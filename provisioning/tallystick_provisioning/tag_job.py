@@ -45,6 +45,7 @@ class JobItem:
     row: int
     item: Item
     name: str
+    chip: Chip
     state: str
     uid: bytes | None
     epoch: int | None
@@ -68,7 +69,8 @@ def create(path: Path, head: JobHead, planned: Sequence[Planned]) -> None:
                     database.conn.execute(statement)
                 database.table("job").insert({**_fields(head), "format": FORMAT})
                 database.table("item").insert_all(
-                    {"row": one.row, "gtin": one.item.gtin, "serial": one.item.serial, "name": one.name}
+                    {"row": one.row, "gtin": one.item.gtin, "serial": one.item.serial, "name": one.name,
+                     "chip": one.chip or head.chip}
                     for one in planned
                 )
         except BaseException:
@@ -129,8 +131,9 @@ class Job:
             raise JobError(f"{self.path}: has no row {row}")
         return found
 
-    def next_waiting(self) -> JobItem | None:
-        return self._one("state = 'waiting'")
+    def next_waiting(self, chip: Chip | None = None) -> JobItem | None:
+        """The first row that has no tag yet, of any chip or of this one."""
+        return self._one("state = 'waiting'") if chip is None else self._one("state = 'waiting' AND chip = ?", chip)
 
     def is_abandoned(self, uid: bytes) -> bool:
         return bool(self._database.table("abandoned").count_where("uid = ?", [uid.hex()]))
@@ -160,8 +163,8 @@ class Job:
     def scanned(self) -> list[bytes]:
         return [bytes.fromhex(row["uid"]) for row in self._database.table("scanned").rows_where(order_by="at_ms, uid")]
 
-    def order(self, item: Item) -> TagOrder:
-        return TagOrder(self.head.chip, self.head.host, item)
+    def order(self, item: JobItem) -> TagOrder:
+        return TagOrder(item.chip, self.head.host, item.item)
 
     # --- changing
 
@@ -172,6 +175,14 @@ class Job:
                 self._database.table("item").update(row, {"state": WRITING, "uid": uid.hex()})
             attempt = {"row": row, "uid": None if uid is None else uid.hex(), "what": what, "began_ms": now_ms}
             return int(str(self._database.table("attempt").insert(attempt).last_pk))
+
+    def move(self, attempt: int, item: JobItem, other: JobItem) -> None:
+        """The tag of an attempt turned out to be one for another row: nothing was written, that row takes it."""
+        uid = None if item.uid is None else item.uid.hex()
+        with self._atomic():
+            self._database.table("item").update(item.row, free())
+            self._database.table("item").update(other.row, {"state": WRITING, "uid": uid})
+            self._database.table("attempt").update(attempt, {"row": other.row})
 
     def end(self, attempt: int, outcome: TagOutcome, now_ms: int, changes: Mapping[str, object] | None = None) -> None:
         """How an attempt ended, and in the same transaction what that means for its item."""

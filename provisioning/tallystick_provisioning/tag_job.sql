@@ -2,7 +2,7 @@
 CREATE TABLE job (
     id TEXT PRIMARY KEY,               -- 16 random bytes, hex
     format INTEGER NOT NULL,
-    chip TEXT NOT NULL,
+    chip TEXT NOT NULL,                -- of rows that name none
     host TEXT NOT NULL,
     key_set TEXT NOT NULL,             -- names the keys of this job at their provider
     key_version INTEGER NOT NULL,      -- 1 to 255, stands on the tag beside each key
@@ -15,6 +15,7 @@ CREATE TABLE item (
     gtin TEXT NOT NULL,
     serial TEXT NOT NULL,
     name TEXT NOT NULL,
+    chip TEXT NOT NULL,
     state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'writing', 'written', 'locked')),
     uid TEXT UNIQUE,                   -- from the moment before the first byte is written
     epoch INTEGER,

@@ -26,7 +26,7 @@ from tallystick_provisioning.errors import ItemError, JobError, KeyFileError, Or
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.tag_job import Job, JobHead
 from tallystick_provisioning.tag_order import CHIPS, Chip, TagOrder
-from tallystick_provisioning.tag_rows import TooLong
+from tallystick_provisioning.tag_rows import Planned, TooLong
 from tallystick_provisioning.trust_setup import read_trust
 from tallystick_wire import message
 
@@ -65,11 +65,11 @@ def new(
     source
         Table of items.
     chip
-        The kind of tag.
+        The kind of tag, for rows that name none in a column `chip`.
     host
         Host of the links on the tags, like item.example.
     column
-        A column that has another name, like serial=Nr; once for each. Columns: gtin, serial, name.
+        A column that has another name, like serial=Nr; once for each. Columns: gtin, serial, name, chip.
     encoding
         Encoding of a CSV; default: UTF-8, or GB18030 where it is not.
     key_set
@@ -251,16 +251,16 @@ def _columns(pairs: list[str]) -> dict[str, str]:
     found = {}
     for pair in pairs:
         column, equals, name = pair.partition("=")
-        if column not in (tag_table.GTIN, tag_table.SERIAL, tag_table.NAME) or not equals or not name:
-            raise JobError(f"--column {pair}: must be gtin=NAME, serial=NAME or name=NAME")
+        if column not in (tag_table.GTIN, tag_table.SERIAL, tag_table.NAME, tag_table.CHIP) or not equals or not name:
+            raise JobError(f"--column {pair}: must be gtin=, serial=, name= or chip=NAME")
         found[column] = name
     return found
 
 
 def _too_long(chip: Chip, host: str) -> TooLong:
-    def why(planned: item.Item) -> str | None:
+    def why(planned: Planned) -> str | None:
         try:
-            tag_link.build(TagOrder(chip, host, planned))
+            tag_link.build(TagOrder(planned.chip or chip, host, planned.item))
         except (ItemError, OrderError) as error:
             return str(error)
         return None

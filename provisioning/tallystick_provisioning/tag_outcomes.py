@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from tallystick_provisioning.item import Item
-from tallystick_provisioning.tag_job import JobHead, JobItem
+from tallystick_provisioning.tag_job import JobItem
 from tallystick_provisioning.tag_journal import History
-from tallystick_provisioning.tag_order import TYPE2_CHIPS, TagOutcome
+from tallystick_provisioning.tag_order import TYPE2_CHIPS, TagOrder, TagOutcome
 
 _MAX_NAMED = 3  # rows in one sentence
 
@@ -54,15 +53,14 @@ def only(seen: bytes, expected: bytes) -> str | None:
     return None if seen == expected else "another tag lies on the reader than a moment ago"
 
 
-def is_of(history: History, head: JobHead, item: Item) -> bool:
+def is_of(history: History, order: TagOrder) -> bool:
     """Whether the journal's last order is this row of this job."""
-    order = history.order
-    return order is not None and (order.chip, order.host, order.item) == (head.chip, head.host, item)
+    return history.order == order
 
 
-def settled(history: History, item: JobItem, head: JobHead) -> TagOutcome:
+def settled(history: History, item: JobItem) -> TagOutcome:
     """A tag that was written and read back before the computer stopped."""
     return TagOutcome(
-        "written", "done", "was written before the computer stopped", "", uid=item.uid, chip=head.chip,
-        key_version=history.key_version, epoch=history.epoch, copyable=head.chip in TYPE2_CHIPS,
+        "written", "done", "was written before the computer stopped", "", uid=item.uid, chip=item.chip,
+        key_version=history.key_version, epoch=history.epoch, copyable=item.chip in TYPE2_CHIPS,
     )  # fmt: skip

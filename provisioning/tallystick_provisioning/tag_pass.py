@@ -81,7 +81,7 @@ class Pass:
         return outcome
 
     def _personalise(self, what: str, own: JobItem | None) -> TagOutcome:
-        more = {"order": self.job.order(own.item)} if what == "verify" and own is not None else {}
+        more = {"order": self.job.order(own)} if what == "verify" and own is not None else {}
         work, reader = WORKS[what], self._antenna.reader
         return work(reader, self.keys, self.journal, originality=self.originality, **more)
 

@@ -14,7 +14,9 @@ from tallystick_provisioning import whole_file
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.tag_job import WAITING, WRITING, Job, JobItem
 
-_COLUMNS = ("row", "gtin", "serial", "name", "state", "uid", "url", "written_ms", "checked_ms", "sent_ms", "salt")
+_COLUMNS = (
+    "row", "gtin", "serial", "name", "chip", "state", "uid", "url", "written_ms", "checked_ms", "sent_ms", "salt",
+)  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t")  # a spreadsheet would run a cell that begins so
 
 
@@ -81,6 +83,7 @@ def _row(host: str, item: JobItem) -> dict[str, Any]:
         "gtin": item.item.gtin,
         "serial": item.item.serial,
         "name": item.name,
+        "chip": item.chip,
         "state": item.state,
         "uid": None if item.uid is None else item.uid.hex().upper(),
         "url": item.item.url(host),  # without what the chip adds at each tap: those links are worth stealing

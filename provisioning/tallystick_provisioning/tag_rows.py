@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tallystick_provisioning import item as items
 from tallystick_provisioning.errors import ItemError, TableError
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.tag_table import GTIN, MAX_CELL_CHARACTERS, NAME, SERIAL, Cell, Row, Table
+from tallystick_provisioning.tag_order import CHIPS, Chip
+from tallystick_provisioning.tag_table import CHIP, GTIN, MAX_CELL_CHARACTERS, NAME, SERIAL, Cell, Row, Table
 
 MAX_NAME_CHARACTERS = 128  # one line on a screen and on a label
 MAX_COMPLAINTS_SHOWN = 200  # a wrong column gives one a row: the rest is counted
@@ -36,6 +37,7 @@ class Planned:
     row: int
     item: Item
     name: str
+    chip: Chip | None = None  # None: the job's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Checked:
     remarks: tuple[str, ...]
 
 
-TooLong = Callable[[Item], str | None]  # why an item's link does not fit the chip
+TooLong = Callable[[Planned], str | None]  # why an item's link does not fit its chip
 
 
 def check(table: Table, too_long: TooLong) -> Checked:
@@ -62,7 +64,7 @@ def check(table: Table, too_long: TooLong) -> Checked:
         same = first_row.setdefault(made.item, row.number)
         if same != row.number:
             complaints.append(Complaint(row.number, table.headers[SERIAL], f"the same GTIN and serial as row {same}"))
-        elif why := too_long(made.item):
+        elif why := too_long(made):
             complaints.append(Complaint(row.number, table.headers[SERIAL], why))
         else:
             planned.append(made)
@@ -79,7 +81,7 @@ def _row(
 ) -> Planned | None:
     """The row's item, or None and a complaint for each cell that is wrong."""
     found: dict[str, str] = {}
-    readers = {GTIN: _gtin, SERIAL: _serial, NAME: _name}
+    readers = {GTIN: _gtin, SERIAL: _serial, NAME: _name, CHIP: _chip}
     for column in headers:
         try:
             found[column] = readers[column](row.cells[column])
@@ -90,7 +92,8 @@ def _row(
     digits = sum(character.isdigit() for character in row.cells[GTIN].text)
     if digits in _ZEROS_LOST:
         remarks.append(f"row {row.number}, column {headers[GTIN]}: leading zeros were lost; read as {found[GTIN]}")
-    return Planned(row.number, Item(found[GTIN], found[SERIAL]), found.get(NAME, ""))
+    chip = next((name for name in CHIPS if name == found.get(CHIP)), None)
+    return Planned(row.number, Item(found[GTIN], found[SERIAL]), found.get(NAME, ""), chip)
 
 
 def _gtin(cell: Cell) -> str:
@@ -111,6 +114,16 @@ def _name(cell: Cell) -> str:
     if not text.isprintable():
         raise ItemError("name", "holds a line break or another hidden character")
     return text
+
+
+def _chip(cell: Cell) -> str:
+    """Our name of a chip, from ours or the maker's: NTAG 424 DNA is ntag424."""
+    plain = "".join(character for character in cell.text.casefold() if character.isalnum())
+    names = {"".join(filter(str.isalnum, text.casefold())): chip for chip, text in CHIPS.items()}
+    found = names.get(plain, plain)
+    if found and found not in CHIPS:
+        raise ItemError("chip", f"{cell.text[:40]!r} must be one of {', '.join(CHIPS)}")
+    return found
 
 
 def _identifier(field: str, cell: Cell) -> str:

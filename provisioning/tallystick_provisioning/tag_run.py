@@ -107,9 +107,9 @@ class Run:
             if history.stage in ("new", "factory"):
                 # Bound, and then the computer stopped before the first byte: any tag may have this item.
                 self.job.change(item.row, **tag_job.free())
-            elif history.stage == "written" and tag_outcomes.is_of(history, self.job.head, item.item):
+            elif history.stage == "written" and tag_outcomes.is_of(history, self.job.order(item)):
                 attempt = self.job.begin(item.row, item.uid, "settle", self.now_ms())
-                self._finish(item, attempt, tag_outcomes.settled(history, item, self.job.head))
+                self._finish(item, attempt, tag_outcomes.settled(history, item))
         for item in self.job.items(WRITTEN):
             self._after(item)
 
@@ -126,6 +126,10 @@ class Run:
             self.job.end(attempt, outcome, self.now_ms())
         else:
             outcome = self._personalise(item, uid)
+            other = self._other_row(item, outcome)
+            if other is not None:
+                self.job.move(attempt, self.job.of_row(item.row), other)
+                item, outcome = other, self._personalise(other, uid)
             self._finish(item, attempt, outcome)
         seconds = self.monotonic() - began
         if outcome.good:
@@ -144,6 +148,12 @@ class Run:
         item = own or self.job.next_waiting()
         return item, None if item else tag_outcomes.no_row(uid, self.job.items(WRITING))
 
+    def _other_row(self, item: JobItem, outcome: TagOutcome) -> JobItem | None:
+        """In a job with several chips: the first row that waits for the one which lies there."""
+        if outcome.code != "wrong-chip" or outcome.chip is None or item.state != WAITING:
+            return None
+        return self.job.next_waiting(outcome.chip)
+
     def _personalise(self, item: JobItem, uid: bytes) -> TagOutcome:
         reader, history = self._antenna.reader, self.journal.history(uid)
 
@@ -153,7 +163,7 @@ class Run:
         if item.state == WRITING and history.stage == "writing":
             return personalise.resume(reader, self.keys, self.journal, tell=tell, originality=self.originality)
         return personalise.write(
-            reader, self.job.order(item.item), self.keys, self.journal, tell=tell, originality=self.originality,
+            reader, self.job.order(item), self.keys, self.journal, tell=tell, originality=self.originality,
             duplicate=lambda seen: tag_outcomes.only(seen, uid),
         )  # fmt: skip
 

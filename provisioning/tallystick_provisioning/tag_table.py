@@ -13,7 +13,7 @@ from typing import TypeVar
 from tallystick_provisioning.errors import FileError, TableError
 
 Line = TypeVar("Line")
-GTIN, SERIAL, NAME = "gtin", "serial", "name"
+GTIN, SERIAL, NAME, CHIP = "gtin", "serial", "name", "chip"
 MAX_TABLE_BYTES = 32 * 1024 * 1024  # 100,000 rows are a few MiB
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024  # of an XLSX, which is a ZIP: a bomb is stopped before it is unpacked
 MAX_ROWS = 100_000  # a job is a day's work of hundreds; a whole year still fits
@@ -26,6 +26,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 _NAMES = {
     GTIN: "gtin gtin14 gtin13 ean ean13 upc barcode 商品条码 条码 条形码",
     SERIAL: "serial serialnumber serialno sn seriennummer 序列号 流水号",
+    CHIP: "chip tag tagtype 芯片 标签型号",
     NAME: "name product productname description bezeichnung 名称 品名 商品名称 产品名称",
 }
 COLUMN_NAMES = {alias: column for column, aliases in _NAMES.items() for alias in aliases.split()}

@@ -25,6 +25,7 @@ from tallystick_provisioning.errors import KeyFileError, KeysError, TableError
 from tallystick_provisioning.job_bundle import SealedJob
 from tallystick_provisioning.key_provider import DerivedKeys, FileMaster
 from tallystick_provisioning.passphrase import Lock
+from tallystick_provisioning.tag_job import JobHead
 from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY
 from tallystick_wire import cbor
 
@@ -286,7 +287,7 @@ def test_entries_that_were_not_signed(tmp_path: Path) -> None:
 
 def test_the_job_of_another_database(tmp_path: Path) -> None:
     path = sealed(tmp_path)
-    other = job_bundle.JobHead("00" * 16, "ntag424", "item.example", "k", 1, True, 1)
+    other = JobHead("00" * 16, "ntag424", "item.example", "k", 1, True, 1)
     with pytest.raises(KeysError, match="holds the keys of another job"):
         SealedJob(path, WORDS, other)
 

@@ -9,7 +9,7 @@ from tag_support import EMULATED, GTIN, Hand, blank, head, keys, make_job, run, 
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import job_bundle, passphrase, personalise, tag_statement
+from tallystick_provisioning import job_bundle, passphrase, personalise, tag_job, tag_statement
 from tallystick_provisioning.errors import JobError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.job_bundle import SealedJob
@@ -19,6 +19,7 @@ from tallystick_provisioning.tag_job import Job
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import Chip
 from tallystick_provisioning.tag_pass import Pass
+from tallystick_provisioning.tag_rows import Planned
 from tallystick_provisioning.tag_signing import Signing
 from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_reader import EmulatedReader
@@ -53,7 +54,7 @@ def test_what_a_tag_says_is_its_item(tmp_path: Path) -> None:
         tag = blank("ntag424", 1)
         run(job, Hand(Field(), [tag])).go()
         reader, journal = EmulatedReader(Field(tag)), Journal(tmp_path / "journal")
-        order = job.order(Item(GTIN, "S0"))
+        order = job.order(job.of_row(2))
         outcome = personalise.verify(reader, keys(), journal, order=order, originality=EMULATED)
         assert (outcome.state, outcome.uid) == ("written", uid(1))
 
@@ -89,6 +90,18 @@ def test_another_chip_is_refused(tmp_path: Path) -> None:
         assert run(job, hand).go()
         assert hand.codes == ["wrong-chip", "wrong-chip", "done"]
         assert job.rejects() == [("wrong-chip", 2)]
+
+
+def test_a_job_of_several_chips_gives_each_tag_a_row_of_its_kind(tmp_path: Path) -> None:
+    chips: list[Chip] = ["ntag424", "ntag215", "ntag424", "ntag213"]
+    planned = [Planned(row, Item(GTIN, f"S{row}"), "", chip) for row, chip in enumerate(chips)]
+    tag_job.create(tmp_path / "j", head(), planned)
+    with Job(tmp_path / "j") as job:
+        order: list[Chip] = ["ntag213", "ntag424", "ntag215", "ntag216", "ntag424"]
+        hand = Hand(Field(), [blank(chip, n) for n, chip in enumerate(order)])
+        assert run(job, hand).go()
+        assert hand.codes == ["done", "done", "done", "wrong-chip", "done"]
+        assert written(job) == {"S3": uid(0).hex(), "S0": uid(1).hex(), "S1": uid(2).hex(), "S2": uid(4).hex()}
 
 
 def test_two_tags_are_refused_once_until_one_is_gone(tmp_path: Path) -> None:
@@ -253,7 +266,7 @@ def test_keys_of_a_written_tag_are_erased(tmp_path: Path, sealed: Callable[[bool
         hand = Hand(Field(), [blank("ntag424", 3), blank("ntag424", 1)])
         run(job, hand, provider=provider).go()
         assert hand.codes == ["no-keys", "done"]
-        assert provider.uids == (uid(2),)
+        assert list(provider.uids) == [uid(2)]
         assert SealedJob(tmp_path / "job.tally", "correct horse", head()).uids == (uid(2),)
 
 
@@ -265,9 +278,9 @@ def test_keys_that_a_crash_left_are_erased_at_the_next_start(
         with monkeypatch.context() as patch:
             patch.setattr(SealedJob, "finished", lambda self, tag: None)
             run(job, Hand(Field(), [blank("ntag424", 1)]), provider=provider).go()
-        assert provider.uids == (uid(1), uid(2))
+        assert list(provider.uids) == [uid(1), uid(2)]
         run(job, Hand(Field(), []), provider=provider).go()
-        assert provider.uids == (uid(2),)
+        assert list(provider.uids) == [uid(2)]
 
 
 def test_keys_stay_until_the_tag_is_locked(tmp_path: Path, sealed: Callable[[bool], SealedJob]) -> None:
@@ -275,9 +288,9 @@ def test_keys_stay_until_the_tag_is_locked(tmp_path: Path, sealed: Callable[[boo
     with Job(make_job(tmp_path / "j", 2, will_lock=True)) as job:
         tags = [blank("ntag424", 1), blank("ntag424", 2)]
         assert run(job, Hand(Field(), tags), provider=provider).go()
-        assert provider.uids == (uid(1), uid(2))
+        assert list(provider.uids) == [uid(1), uid(2)]
         lock_all(job, Field(tags[1]), provider)
-        assert provider.uids == (uid(1),)
+        assert list(provider.uids) == [uid(1)]
         assert [item.state for item in job.items()] == ["written", "locked"]
 
 
@@ -366,9 +379,6 @@ def test_other_files_are_no_jobs(tmp_path: Path) -> None:
 
 def test_a_serial_twice_never_gets_into_a_job(tmp_path: Path) -> None:
     """The database refuses what the check of rows would have told."""
-    from tallystick_provisioning import tag_job
-    from tallystick_provisioning.tag_rows import Planned
-
     with pytest.raises(JobError, match="UNIQUE"):
         tag_job.create(tmp_path / "j", head(), [Planned(2, Item(GTIN, "A"), ""), Planned(3, Item(GTIN, "A"), "")])
     assert not (tmp_path / "j").exists()

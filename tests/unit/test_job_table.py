@@ -12,7 +12,7 @@ from tallystick_provisioning import item, tag_link, tag_rows, tag_table
 from tallystick_provisioning.errors import FileError, ItemError, OrderError, TableError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.tag_order import Chip, TagOrder
-from tallystick_provisioning.tag_rows import Checked
+from tallystick_provisioning.tag_rows import Checked, Planned
 from tallystick_provisioning.tag_table import Cell, Row, Table
 
 GTIN = "09506000134352"
@@ -34,9 +34,9 @@ def workbook(folder: Path, rows: Sequence[Sequence[object]], formats: dict[str, 
     return folder / "rows.xlsx"
 
 
-def fits(planned: Item, chip: Chip = "ntag213", host: str = "item.example") -> str | None:
+def fits(planned: Planned, chip: Chip = "ntag213", host: str = "item.example") -> str | None:
     try:
-        tag_link.build(TagOrder(chip, host, planned))
+        tag_link.build(TagOrder(planned.chip or chip, host, planned.item))
     except OrderError as error:
         return str(error)
     return None
@@ -93,7 +93,7 @@ def test_a_cell_of_several_lines_counts_as_one_row(tmp_path: Path) -> None:
 
 
 def test_xlsx_keeps_the_zeros_that_are_shown(tmp_path: Path) -> None:
-    rows = [["GTIN", "serial", "name"], [9506000134352, 7, "虾"], [GTIN, "008", "虾"]]
+    rows: list[list[object]] = [["GTIN", "serial", "name"], [9506000134352, 7, "虾"], [GTIN, "008", "虾"]]
     found = checked(workbook(tmp_path, rows, {"A2": "00000000000000", "B2": "000"}))
     assert [one.item for one in found.planned] == [Item(GTIN, "007"), Item(GTIN, "008")]
     assert found.remarks == ()
@@ -101,9 +101,7 @@ def test_xlsx_keeps_the_zeros_that_are_shown(tmp_path: Path) -> None:
 
 def test_excel_numbers_that_ate_leading_zeros(tmp_path: Path) -> None:
     """A GTIN's zeros are known to be gone and come back; a serial's cannot be known, so it is said."""
-    rows = [["GTIN", "serial"], [614141000012, 7], [61414100001, 8]]  # 0614141000012 with one and two zeros less
-    rows[2][0] = 36000291452  # UPC 036000291452
-    rows[1][0] = 36000291452
+    rows: list[list[object]] = [["GTIN", "serial"], [36000291452, 7], [36000291452, 8]]  # UPC 036000291452
     found = checked(workbook(tmp_path, rows))
     assert {one.item.gtin for one in found.planned} == {"00036000291452"}
     assert any("row 2, column GTIN: leading zeros were lost; read as 00036000291452" in text for text in found.remarks)
@@ -174,6 +172,7 @@ WRONG_CELLS = [
     ("serial", "虾1", "'虾' may not stand in a serial number"),
     ("serial", "A#1", "'#' may not stand in a serial number"),
     ("serial", "1,2E+11", "a spreadsheet made 1,2E+11 of it: format the column as text and export again"),
+    ("chip", "ntag21x", "'ntag21x' must be one of ntag213, ntag215, ntag216, ntag424, ntag424tt"),
     ("name", "x" * 129, "129 characters; at most 128"),
     ("name", "a\nb", "holds a line break or another hidden character"),
     ("name", "a\u202eb", "holds a line break or another hidden character"),
@@ -182,8 +181,8 @@ WRONG_CELLS = [
 
 @pytest.mark.parametrize(("column", "value", "why"), WRONG_CELLS)
 def test_a_wrong_cell_is_named_with_row_column_and_reason(tmp_path: Path, column: str, value: str, why: str) -> None:
-    good = {"GTIN": GTIN, "serial": "S1", "name": "虾"}
-    above = [[GTIN, f"R{row}", "x"] for row in range(2, 57)]
+    good = {"GTIN": GTIN, "serial": "S1", "name": "虾", "chip": "NTAG 424 DNA"}
+    above = [[GTIN, f"R{row}", "x", ""] for row in range(2, 57)]
     lines = [list(good), *above, list({**good, column: value}.values())]
     text = io.StringIO()
     csv.writer(text).writerows(lines)
