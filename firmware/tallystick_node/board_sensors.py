@@ -7,6 +7,7 @@ is not there.
 import json
 
 from tallystick_node.battery import Battery
+from tallystick_node.ds18b20 import NAMES, ROM_BYTES, Probes
 from tallystick_node.errors import NodeError
 from tallystick_node.sht3x import Sht3x
 from tallystick_node.switch import Switch
@@ -40,7 +41,25 @@ def wiring(platform: str, text: "str | None") -> "Wiring":
         other = None
     if not isinstance(other, dict) or any(name not in usual for name in other):
         raise NodeError("wiring.json is not a JSON object with names of %s" % ", ".join(sorted(usual)))
-    return {name: other.get(name, usual[name]) for name in usual}
+    found = {name: other.get(name, usual[name]) for name in usual}
+    for name in found:
+        if not _is_wired(name, found[name]):
+            raise NodeError("wiring.json: %s cannot be %s" % (name, json.dumps(found[name])))
+    return found
+
+
+def _is_wired(name: str, value: "Any") -> bool:
+    if name == "own_pull_up":
+        return isinstance(value, bool)
+    if name == "battery_ohm":
+        return isinstance(value, list) and len(value) == 2 and all(type(ohm) is int and ohm > 0 for ohm in value)
+    if name == "probes" and value is not None:
+        return isinstance(value, dict) and all(one in NAMES and _is_rom(value[one]) for one in value)
+    return value is None or isinstance(value, str) or type(value) is int
+
+
+def _is_rom(text: object) -> bool:
+    return isinstance(text, str) and len(text) == 2 * ROM_BYTES and all(digit in "0123456789abcdef" for digit in text)
 
 
 def channels(machine: "Any", wired: "Wiring") -> "list[Channel]":
@@ -62,8 +81,6 @@ def channels(machine: "Any", wired: "Wiring") -> "list[Channel]":
 
 def _probes(machine: "Any", wired: "Wiring") -> "list[Channel]":
     import onewire  # type: ignore[import-not-found]  # of micropython-lib; only where there is a probe
-
-    from tallystick_node.ds18b20 import Probes
 
     pin = machine.Pin(wired["probe"])
     bus = onewire.OneWire(pin)

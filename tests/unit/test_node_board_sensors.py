@@ -137,7 +137,24 @@ def test_a_board_that_nobody_knows_is_wired_like_a_pico() -> None:
     assert board_sensors.wiring("mimxrt", None) == board_sensors.PICO
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"dor": 5}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "null",
+        '{"dor": 5}',
+        '{"door": 1.5}',
+        '{"door": [5]}',
+        '{"own_pull_up": 1}',
+        '{"battery_ohm": [1, 0]}',
+        '{"battery_ohm": null}',
+        '{"probes": ["28ff641d8216035c"]}',
+        '{"probes": {"p": "28FF641D8216035C"}}',
+        '{"probes": {"q": "28ff641d8216035c"}}',
+    ],
+)
 def test_a_wiring_that_is_not_understood_is_refused(text: str) -> None:
     with pytest.raises(NodeError, match=r"wiring\.json"):
         board_sensors.wiring("rp2", text)
