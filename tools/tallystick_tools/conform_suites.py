@@ -261,6 +261,49 @@ def _note_bytes(given: object) -> bytes:
         return given.encode("utf-8", "surrogatepass")
 
 
+def _sun_verify(suite: str) -> Answer:
+    """Optional beside enc: mac_input (the text between SDMMACInputOffset and the MAC), uid, last_counter."""
+    from tallystick_provisioning import sun
+    from tallystick_provisioning.errors import SunError
+
+    def answer(case: Case) -> Case:
+        meta_key, file_key = _aes_key(case, "key_meta"), _aes_key(case, "key_file")
+        p, c, enc = _text(case, "p"), _text(case, "c"), _text(case, "enc") if case.get("enc") is not None else None
+        uid = hex_field(case, "uid") if case.get("uid") is not None else None
+        last = _integer(case, "last_counter") if case.get("last_counter") is not None else None
+        for mac_input in _mac_inputs(case, enc):
+            try:
+                tap = sun.verify(p, c, meta_key, file_key, mac_input=mac_input, enc=enc, uid=uid, last_counter=last)
+            except sun.SunMacError as error:
+                wrong = error
+                continue
+            return {"uid": tap.uid.hex(), "counter": tap.counter}
+        raise wrong
+
+    return _guarded(answer, SunError)
+
+
+def _mac_inputs(case: Case, enc: str | None) -> list[bytes]:
+    """What c may be over: nothing without enc; with it, enc and the name of the MAC as NXP or as we write it."""
+    if case.get("mac_input") is not None:
+        return [_text(case, "mac_input").encode("utf-8", "surrogatepass")]
+    return [b""] if enc is None else [f"{enc}{name}".encode("utf-8", "surrogatepass") for name in ("&cmac=", "&c=")]
+
+
+def _aes_key(case: Case, name: str) -> bytes:
+    key = hex_field(case, name)
+    if len(key) != 16:
+        raise CaseError(f"{name} must be 16 bytes")
+    return key
+
+
+def _text(case: Case, name: str) -> str:
+    value = field(case, name)
+    if not isinstance(value, str):
+        raise CaseError(f"{name} must be text")
+    return value
+
+
 SUITES: dict[str, Callable[[str], Answer]] = {
     **dict.fromkeys(conform_node.SUITES, _node_suite),
     "ed25519-verify": _ed25519_verify,
@@ -271,4 +314,5 @@ SUITES: dict[str, Callable[[str], Answer]] = {
     "merkle-inclusion": _merkle_inclusion,
     "merkle-consistency": _merkle_consistency,
     "note-verify": _note_verify,
+    "sun-verify": _sun_verify,
 }
