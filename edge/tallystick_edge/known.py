@@ -20,6 +20,8 @@ MAX_UNKNOWN_PER_KID = 256  # four hours of a reading a minute: time to enrol a n
 MAX_UNKNOWN_KIDS = 64  # a stranger who invents kids fills at most 64 * 256 rows
 MAX_FORKS_PER_NODE = 1024  # a cloned node proves itself with one fork; more of them prove nothing more
 
+Span = tuple[int, int]  # sequence numbers, inclusive
+
 
 @dataclass(slots=True)
 class NodeState:
@@ -31,9 +33,10 @@ class NodeState:
     boot: int = 0
     shown_anchor: int | None = None  # tree size of the latest anchor in a reading of this boot
     anchor_sent_ms: int | None = None
+    given_up: Span | None = None  # the numbers that the node said last that it gave up, its flash being full
     received_ms: int | None = None
 
-    def learn(self, chain: Chain, identity: bytes, boot_record: BootRecord | None) -> None:
+    def learn(self, chain: Chain, identity: bytes, boot_record: BootRecord | None, gap: Span | None) -> None:
         """A reading of this node is durable."""
         if not self.seen.add(chain.seq) and identity not in self.recent.get(chain.seq, ()):
             self.forks += 1
@@ -45,6 +48,10 @@ class NodeState:
         if boot_record is not None:
             # The node says what it lost: nobody waits for these any more.
             self.seen.forget(boot_record.last_persisted + 1, chain.seq - 1)
+        if gap is not None:
+            # Signed by the node too. Those of them that arrived all the same stay arrived.
+            self.given_up = gap
+            self.seen.forget(*gap)
 
     def remember(self, seq: int, identity: bytes) -> None:
         """This identity is in the log: know it without looking there, as long as there is room."""
@@ -89,7 +96,7 @@ class Known:
     def learn(self, reading: Reading, received_ms: int | None) -> None:
         """A verified reading of an enrolled node is durable."""
         state = self.state(reading.kid)
-        state.learn(reading.chain, reading.identity, reading.boot_record)
+        state.learn(reading.chain, reading.identity, reading.boot_record, reading.gap)
         state.received_ms = received_ms or state.received_ms
 
     def add_pending(self, kid: bytes, seq: int, identity: bytes) -> None:

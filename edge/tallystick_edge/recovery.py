@@ -31,6 +31,7 @@ from tallystick_wire.errors import WireError
 from tallystick_wire.reading import Chain
 
 PROGRESS_ROWS = 100_000  # a long start says that it lives
+_GAP_NAME = b"\x62gf"  # how the name of a gap record stands in a reading
 LAST_BOOT = entry.MAX_GATEWAY_BOOT - 1  # a damaged row must not use up the number of the next boot
 
 
@@ -125,9 +126,12 @@ def learn(known: Known, row: int, stored: StoredReading, doubtful: bool, unknown
     key = known.node(stored.kid)
     if key is not None and (not (doubtful or unknown) or _is_genuine(key.public_key, stored)):
         state = known.state(stored.kid)
-        # Only the first reading of a boot has a boot record: the rest is not parsed whole, which is most of the time.
-        record = reading.parse(stored.data).boot_record if stored.chain.boot != state.boot else None
-        state.learn(stored.chain, stored.identity, record)
+        # Only the first reading of a boot has a boot record, and few declare a gap: the rest is not parsed whole, which
+        # is most of the time.
+        whole = stored.chain.boot != state.boot or _GAP_NAME in stored.data
+        parsed = reading.parse(stored.data) if whole else None
+        record, gap = (None, None) if parsed is None else (parsed.boot_record, parsed.gap)
+        state.learn(stored.chain, stored.identity, record, gap)
         state.received_ms = stored.received_ms or state.received_ms
         return True
     if key is not None and not unknown:

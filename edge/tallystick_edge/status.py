@@ -28,6 +28,7 @@ class NodeStatus:
     high: int
     gaps: list[list[int]]
     forks: int
+    given_up: list[int] | None  # first and last of the numbers that the node declared lost, its flash being full
     received_ms: int | None
     drift: Drift | None  # of its clock in its latest boot
     waiting: int  # readings that are stored but not verified, because the kid is not enrolled
@@ -128,6 +129,7 @@ def _node(known: Known, kid: bytes, clocks: _Clocks) -> NodeStatus:
         high=high,
         gaps=[list(gap) for gap in gaps],
         forks=state.forks,
+        given_up=None if state.given_up is None else list(state.given_up),
         received_ms=state.received_ms,
         drift=clocks.drift(kid),
         waiting=len(known.unknown.get(kid, {})),
@@ -155,6 +157,8 @@ def _node_text(node: NodeStatus, now_ms: int) -> str:
     words = [f"node {node.kid}: up to {node.high}"]
     if node.gaps:
         words.append("missing " + ", ".join(f"{first}-{last}" for first, last in node.gaps))
+    if node.given_up is not None:
+        words.append(f"gave up {node.given_up[0]}-{node.given_up[1]}")
     if node.drift is not None:
         words.append(f"clock {node.drift.ppm:+.1f} ppm (within {node.drift.uncertainty_ppm:.1f})")
     if node.forks:

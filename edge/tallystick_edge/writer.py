@@ -22,6 +22,7 @@ from tallystick_edge.metrics import Metrics
 from tallystick_edge.updates import Updates
 from tallystick_proof import entry
 from tallystick_wire import message
+from tallystick_wire.reading import Reading
 from tallystick_wire.sequence import Seen
 
 REFUSED_NOTE_MS = 600_000  # what was refused goes into the log as sums, at most so often
@@ -189,7 +190,16 @@ class Writer:
         if verdict.reason == intake.UNKNOWN:
             self._known.learn_unknown(verdict.reading.kid, verdict.reading.identity, row)
         else:
-            self._known.learn(verdict.reading, self._maker.now_ms())
+            self._learn_enrolled(verdict.reading)
+
+    def _learn_enrolled(self, arrived: Reading) -> None:
+        state = self._known.state(arrived.kid)
+        before = state.given_up
+        self._known.learn(arrived, self._maker.now_ms())
+        if state.given_up is not None and state.given_up != before:
+            first, last = state.given_up
+            says = {"why": "given up by the node", "node": arrived.kid.hex(), "first": first, "last": last}
+            self.say(entry.NOTE_GAP, says)
 
     def _verified_since(self, verdicts: list[Verdict]) -> None:
         """Readings that were stored while nobody vouched for their kid: they are durable, and genuine."""
@@ -198,7 +208,7 @@ class Writer:
             if verdict.reading is not None:
                 row = self._known.take_unknown(verdict.reading.kid, verdict.reading.identity)
                 rows += [] if row is None else [row]
-                self._known.learn(verdict.reading, self._maker.now_ms())
+                self._learn_enrolled(verdict.reading)
         try:
             self._log.verified(rows)
         except LogError as error:

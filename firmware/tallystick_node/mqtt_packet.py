@@ -117,7 +117,8 @@ def _split(data: bytearray) -> "tuple[int, int, int] | None":
         length |= (data[index] & 0x7F) << 7 * (index - 1)
         if data[index] < 0x80:
             if length > MAX_PACKET_BYTES:
-                raise LinkError(MALFORMED, "the broker sends a packet of %d bytes; the limit is %d" % (length, MAX_PACKET_BYTES))
+                text = "the broker sends a packet of %d bytes; the limit is %d" % (length, MAX_PACKET_BYTES)
+                raise LinkError(MALFORMED, text)
             end = index + 1 + length
             return (data[0], index + 1, end) if len(data) >= end else None
     raise LinkError(MALFORMED, "the broker sends a length of more than %d digits" % _LENGTH_DIGITS)

@@ -1,6 +1,7 @@
 """gateway.toml: what is refused, and that the complaint names key and line."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tallystick_edge import commands, config, link_config
 from tallystick_edge.config import Config
 from tallystick_edge.errors import ConfigError
-from tallystick_edge.link_config import SerialConfig
+from tallystick_edge.link_config import MqttConfig, SerialConfig
 
 GOOD = config.template(
     "../site/trust.toml", "http://ledger.example/", "../site/site.key", ["/dev/ttyUSB0", "/dev/ttyACM1"], {}
@@ -119,3 +120,48 @@ def test_files(tmp_path: Path) -> None:
         config.load(path)
     path.write_text(GOOD, "utf-8")
     assert config.load(path).state_dir == tmp_path / "state"
+
+
+MQTT = '{ kind = "mqtt", host = "b.example", ca = "ca.crt", username = "gateway", password_file = "pw" }'
+
+
+def with_links(links: str) -> str:
+    start = GOOD.index("links =")
+    return GOOD[:start] + f"links = [{links}]" + GOOD[GOOD.index("\n", start) :]
+
+
+def test_a_broker(tmp_path: Path) -> None:
+    made = config.parse(with_links(MQTT), tmp_path).links
+    assert made == (MqttConfig("b.example", tmp_path / "ca.crt", "gateway", tmp_path / "pw", 8883),)
+    assert made[0].name == "mqtt:b.example:8883"
+    again = config.template("trust.toml", "https://l.example", "s", [], {}, [replace(made[0], port=1)])
+    assert config.parse(again, tmp_path).links == (replace(made[0], port=1),)
+
+
+def test_all_that_is_wrong_with_a_broker_is_said_at_once() -> None:
+    wrong = MQTT.replace('"b.example"', '"b example"').replace("ca =", "cafile =").replace('"gateway"', '""')
+    with pytest.raises(ConfigError) as found:
+        parse(with_links(wrong.replace(" }", ", port = 0 }")))
+    told = "\n".join(found.value.complaints)
+    for complaint in (
+        "link 1: unknown key 'cafile'; known are kind, host, port, ca, username, password_file",
+        "link 1: the key 'ca' is missing",
+        "link 1: host must be a host name or address",
+        "link 1: username must be text of 1 to 64 characters",
+        "link 1: port must be an integer from 1 to 65535, not 0",
+    ):
+        assert complaint in told
+    with pytest.raises(ConfigError, match=re.escape("link 2: mqtt:b.example:8883 occurs twice")):
+        parse(with_links(f"{MQTT}, {MQTT}"))
+
+
+def test_the_files_of_a_broker_are_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(with_links(MQTT), "utf-8")
+    (tmp_path / "ca.crt").write_text("no certificate", "utf-8")
+    (tmp_path / "pw").write_text("secret", "utf-8")
+    (tmp_path / "pw").chmod(0o644)
+    assert commands.config_check(path) == 1
+    told = capsys.readouterr().err
+    assert f"mqtt:b.example:8883: ca: {tmp_path}/ca.crt: " in told
+    assert f"password_file: {tmp_path}/pw: mode 0644 lets others read a secret" in told

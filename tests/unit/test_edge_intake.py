@@ -241,3 +241,17 @@ def test_every_reason_is_counted_once() -> None:
     assert reasons >= intake.STORES | intake.ACKNOWLEDGES | intake.REFUSALS
     assert not intake.REFUSALS & (intake.STORES | intake.ACKNOWLEDGES)
     assert intake.UNKNOWN not in intake.ACKNOWLEDGES
+
+
+def test_a_foreign_topic(known: Known, world: Any) -> None:
+    made, other = world.nodes["node-a"].measure(), world.nodes["node-b"].measure()
+
+    def reason(payload: bytes, sender: bytes | None) -> str:
+        return intake.judge(known, payload, lambda _: False, lambda _: True, sender).reason
+
+    assert reason(made.data, made.kid) == intake.NEW
+    assert reason(made.data, None) == intake.NEW
+    verdict = intake.judge(known, made.data, lambda _: False, lambda _: True, other.kid)
+    assert (verdict.reason, verdict.store, verdict.ack) == (intake.FOREIGN_TOPIC, None, None)
+    assert reason(other.data, made.kid) == intake.FOREIGN_TOPIC, "of an unknown kid too"
+    assert reason(b"junk", made.kid) == intake.MALFORMED

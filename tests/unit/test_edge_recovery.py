@@ -79,6 +79,18 @@ def test_what_is_acknowledged_is_derived_from_the_log(log: Log, world: Any, jour
     )
 
 
+def test_what_a_node_gave_up_is_found_again(log: Log, world: Any, journal: Journal) -> None:
+    node = world.nodes["node-a"]
+    made = [node.measure() for _ in range(4)]
+    node.gap = (2, 3)
+    declared = node.measure()
+    keep(log, made[0], declared)
+    known = Known(world.trust)
+    recovery.recover(log, known, journal)
+    assert known.state(node.signer.kid).seen.ack() == (5, [(4, 4)])
+    assert known.state(node.signer.kid).given_up == (2, 3)
+
+
 def test_forks_are_found_again(log: Log, world: Any, make_world: Callable[..., Any], journal: Journal) -> None:
     honest, forked = world.nodes["node-a"].measure(450), make_world("recovery").nodes["node-a"].measure(900)
     keep(log, honest, forked, honest)

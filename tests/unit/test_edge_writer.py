@@ -276,3 +276,65 @@ def test_when_an_anchor_is_due(shown: int | None, sent_ms: int | None, due: bool
     state = NodeState(shown_anchor=shown, anchor_sent_ms=sent_ms)
     assert anchors.is_due(Anchor(7, bytes(16)), state, 1000, 100) is due
     assert anchors.is_due(None, state, 1000, 100) is False
+
+
+def test_a_broker_is_told_after_the_commit(bench: Bench, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not kept is not settled as durable, so the broker gives it again."""
+    made = world.nodes["node-a"].measure()
+    told: list[tuple[bool, int]] = []
+
+    def deliver(payload: bytes) -> None:
+        arrival = Arrival(payload, bench.route, made.kid, lambda durable: told.append((durable, len(readings(bench)))))
+        bench.writer.arrivals.put(arrival)
+        bench.writer.drain()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.log, "commit", full_disk)
+        deliver(made.data)
+    assert told == [(False, 0)]
+    deliver(made.data)
+    assert told == [(False, 0), (True, 1)]
+    deliver(b"junk")  # it would come again for ever
+    assert told[-1] == (True, 1)
+
+
+def full_disk(entries: list[bytes], unknown: object = ()) -> int:
+    raise LogFull("the disk is full")
+
+
+def readings(bench: Bench) -> list[GatewayEntry]:
+    rows = [GatewayEntry.decode(data) for _, data in bench.log.rows()]
+    return [one for one in rows if one.kind == entry.READING]
+
+
+def test_what_a_node_gave_up_is_not_waited_for(bench: Bench, world: Any) -> None:
+    node = world.nodes["node-a"]
+    made = [node.measure() for _ in range(6)]
+    bench.hear(made[0].data, made[5].data)
+    assert bench.acks() == [(6, [(2, 5)])]
+    node.gap = (2, 4)
+    declared = node.measure()
+    bench.hear(declared.data)
+    assert bench.acks() == [(7, [(5, 5)])]
+    bench.hear(made[2].data, made[4].data)  # one of them comes all the same
+    assert bench.acks() == [(7, [])]
+    assert len(readings(bench)) == 5
+    bench.hear(node.measure().data)
+    assert bench.notes().count(entry.NOTE_GAP) == 1, "said once, however many readings repeat it"
+    node.gap = (2, 8)
+    bench.hear(node.measure().data)
+    bench.writer.drain()
+    assert bench.notes().count(entry.NOTE_GAP) == 2
+
+
+def test_staff_ask_only_for_what_there_is(bench: Bench, world: Any) -> None:
+    made = world.nodes["node-a"].measure()
+    name = made.kid.hex()
+    assert bench.writer.staff_asks("identify", name) == (False, f"node {name} was not heard since this gateway started")
+    bench.hear(made.data)
+    assert bench.writer.staff_asks("identify", name) == (True, f"node {name} was told to blink, by serial:test")
+    assert bench.route.take("identify") == [message.build_identify()]
+    assert bench.writer.staff_asks("explode", name)[0] is False
+    assert bench.writer.staff_asks("identify", "no hex")[0] is False
+    bench.route.up = False
+    assert bench.writer.staff_asks("identify", name) == (False, f"node {name}: serial:test does not take it now")
