@@ -2,10 +2,11 @@
 
 import json
 
-from tallystick_node import ed25519, inbox, state
+from tallystick_node import ed25519, inbox, sleeping, state
 from tallystick_node.errors import StateLost
 from tallystick_node.files import Files
 from tallystick_node.node import Node
+from tallystick_node.sleeping import Sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,30 +18,39 @@ _USUAL = ("readings", "sent", "acked", "anchors")  # counted, but no trouble
 
 
 def run(board: "Board") -> None:
-    """One boot, from power-on until the board says stop."""
+    """From power-on, or from a deep sleep, until the board says stop or sleeps."""
     node = wake(board)
+    sleep = Sleep(node)
     report = Report(node)
-    next_reading_ms = 0
     while board.awake():
-        for link in node.links:
-            for message in link.receive():
-                reply = inbox.answer(node, message, board.uptime_ms())
-                if reply is not None:
-                    link.send(reply)  # to whoever asked
+        answer_messages(node, sleep)
         now_ms = board.uptime_ms()
-        if now_ms >= next_reading_ms:
+        if now_ms >= sleep.next_reading_ms:
             node.take_reading(now_ms)
-            next_reading_ms = max(next_reading_ms + node.settings.interval_ms, now_ms)
+            sleep.next_reading_ms = max(sleep.next_reading_ms + node.settings.interval_ms, now_ms)
         if node.batch.due_in_ms(now_ms) == 0:
             # A crash before this costs the batch, of which nobody has heard; the next boot record says so.
             node.store_batch(now_ms)
         node.send_pending(now_ms)
+        node.watchdog.turn(now_ms)
         report.troubles(now_ms)
         if node.updates.reboot_due(now_ms, board.trial_ms):
             node.store_batch(now_ms)  # refused: the batch is lost, as in a power cut
             board.reboot()
             return
-        board.idle(node.wait_ms(now_ms, min(LONGEST_IDLE_MS, max(0, next_reading_ms - now_ms))))
+        if sleep.begins(now_ms):
+            return
+        board.idle(node.wait_ms(now_ms, min(LONGEST_IDLE_MS, max(0, sleep.next_reading_ms - now_ms))))
+
+
+def answer_messages(node: Node, sleep: Sleep) -> None:
+    for link in node.links:
+        for message in link.receive():
+            now_ms = node.board.uptime_ms()
+            sleep.heard(now_ms)
+            reply = inbox.answer(node, message, now_ms)
+            if reply is not None:
+                link.send(reply)  # to whoever asked
 
 
 def wake(board: "Board") -> Node:
@@ -56,9 +66,10 @@ def wake(board: "Board") -> Node:
 
 def _wake(board: "Board", files: Files) -> Node:
     key = state.load_key(files, board.random_bytes)  # 1. made at the first boot, kept before anybody hears of it
-    boot = state.next_boot(files)  # 2. kept before the first reading of this boot
-    config = state.load_config(files)  # 3. None: wait to be enrolled
-    return Node(board, files, key, boot, config)  # 4. what waits to be sent, then which numbers are free
+    slept = sleeping.recall(board, files, key)  # 2. a wake goes on with the boot that fell asleep
+    boot = state.next_boot(files) if slept is None else slept.boot  # 3. kept before the first reading of this boot
+    config = state.load_config(files)  # 4. None: wait to be enrolled
+    return Node(board, files, key, boot, config, slept)  # 5. what waits to be sent, then which numbers are free
 
 
 class Report:

@@ -7,6 +7,9 @@ third of a signed reading, and twenty of them fit the memory that lasts over a d
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from tallystick_node.segment import Common
     from tallystick_wire.reading import Anchor
 
 MAX_BATCH_READINGS = 20  # what one flash block holds, signed; and the most that a power cut can cost
@@ -53,6 +56,22 @@ class Batch:
             return None
         due_ms = now_ms if self.is_full or self.is_urgent else self.entries[0].uptime_ms + self.wait_ms
         return max(0, max(due_ms, self._not_before_ms) - now_ms)
+
+    def sleep(self, common: "Common") -> "list[Any]":
+        """What a deep sleep must not forget; nothing urgent sleeps."""
+        entries: "list[Any]" = []
+        for one in self.entries:
+            anchor = None if one.anchor is None else list(one.anchor)
+            entries.append([one.uptime_ms, anchor, common.shrink(one.payload)])
+        return [self.entries[0].seq if self.entries else 0, entries]
+
+    def resume(self, saved: "list[Any]", common: "Common") -> None:
+        """Wake from a deep sleep."""
+        first, entries = saved
+        self.entries = []
+        for uptime_ms, anchor, payload in entries:
+            known = None if anchor is None else (anchor[0], anchor[1], anchor[2])
+            self.entries.append(Measured(first + len(self.entries), uptime_ms, known, common.grow(payload)))
 
     def clear(self) -> None:
         """It is on flash."""

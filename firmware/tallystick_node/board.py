@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from tallystick_node.files import Storage
     from tallystick_node.sensor import Channel
+    from tallystick_node.sleep_state import RtcMemory
     from tallystick_node.slots import Slots
 
     class Link(Protocol):
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
         `interval_ms` between two readings; a batch is stored when it has `batch_readings` of them or its oldest is
         `batch_ms` old; at most `segment_limit` segments fit the flash; `firmware_hash` is 8 bytes;
         `random_bytes` come from the true random source, for the node's key is made of them.
+        A radio stays up `linger_ms` after the last word. A deep sleep lasts `shortest_sleep_ms` at least, and comes
+        `listen_ms` after power-on or after a word on a link at the earliest.
         """
 
         interval_ms: int
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
         batch_ms: int
         give_up_oldest: bool
         trial_ms: int
+        linger_ms: int
+        listen_ms: int
+        shortest_sleep_ms: int
         segment_limit: int
         reset_cause: str
         firmware_hash: bytes
@@ -84,8 +90,24 @@ if TYPE_CHECKING:
         def channels(self) -> list[Channel]:
             """What it measures, in the order of a reading's records."""
 
+        @property
+        def rtc_memory(self) -> RtcMemory | None:
+            """What lasts over a deep sleep; None where there is no deep sleep worth it."""
+
         def uptime_ms(self) -> int:
             """Milliseconds since boot; never falls."""
+
+        def sleep_clock_ms(self) -> int:
+            """A clock that goes on over a deep sleep, from any beginning and perhaps not exact."""
+
+        def go_on_from(self, uptime_ms: int) -> None:
+            """After a deep sleep: that is the uptime now."""
+
+        def deep_sleep(self, sleep_ms: int) -> None:
+            """All but the RTC memory loses power, until the board starts again. Does not return on hardware."""
+
+        def feed(self) -> None:
+            """The hardware's watchdog, which the first call starts."""
 
         def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
             """A reading is durable at the gateway and about to be forgotten. Raises StorageError to keep it."""
@@ -109,6 +131,10 @@ if TYPE_CHECKING:
             """After a failure: as if the power came back. May return, with the uptime at 0."""
 
 
+WATCHDOG_MS = 8000  # an RP2040 counts to 8388; signing a batch takes a board some 3 s
+LINGER_MS = 3000
+LISTEN_MS = 60_000  # somebody who connects a cable and presses reset has a minute
+SHORTEST_SLEEP_MS = 5000  # waking costs a second or two of work
 BATCH_MS = 1_800_000  # half an hour: at a reading a minute the batch is full before
 SEGMENT_LIMIT = 192  # 3,840 readings in 768 KB of 4 KB blocks: half of a Pico's file system, leaving two firmware slots
 
@@ -146,6 +172,11 @@ class MachineBoard:
         self.batch_ms = BATCH_MS
         self.give_up_oldest = False
         self.trial_ms = update.TRIAL_MS
+        self.linger_ms, self.listen_ms, self.shortest_sleep_ms = LINGER_MS, LISTEN_MS, SHORTEST_SLEEP_MS
+        # Who has a cable has power; and an RP2040 has no memory that lasts.
+        sleeps = sys.platform == "esp32" and self.link is not self.cable
+        self.rtc_memory = MachineRtcMemory(machine) if sleeps else None
+        self._watchdog: "Any" = None
         self.slots = slots.FileSlots(loader.BOARD_FOLDER)
         self.segment_limit = SEGMENT_LIMIT
         self.reset_cause = _reset_cause(machine)
@@ -162,6 +193,23 @@ class MachineBoard:
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()
+
+    def sleep_clock_ms(self) -> int:
+        """An ESP32 counts on while it sleeps; its firmware corrects the count at every start. Not run on hardware."""
+        import time
+
+        return time.time_ns() // 1_000_000
+
+    def go_on_from(self, uptime_ms: int) -> None:
+        self._uptime.go_on_from(uptime_ms)
+
+    def deep_sleep(self, sleep_ms: int) -> None:
+        self._machine.deepsleep(sleep_ms)
+
+    def feed(self) -> None:
+        if self._watchdog is None:
+            self._watchdog = self._machine.WDT(timeout=WATCHDOG_MS)  # from here on nobody can stop it
+        self._watchdog.feed()
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         """Nobody looks into a board."""
@@ -186,6 +234,19 @@ class MachineBoard:
 
     def restart(self, error: Exception) -> None:
         self._machine.reset()
+
+
+class MachineRtcMemory:
+    """sleep_state.RtcMemory of an ESP32: 2048 bytes. Not run on hardware."""
+
+    def __init__(self, machine: "Any") -> None:
+        self._rtc = machine.RTC()
+
+    def get(self) -> bytes:
+        return bytes(self._rtc.memory())
+
+    def set(self, data: bytes) -> None:
+        self._rtc.memory(data)
 
 
 def _text_of(path: str) -> "str | None":

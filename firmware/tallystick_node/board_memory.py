@@ -78,6 +78,19 @@ class MemoryLink:
         return self.up
 
 
+class MemoryRtc:
+    """sleep_state.RtcMemory."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def get(self) -> bytes:
+        return self.data
+
+    def set(self, data: bytes) -> None:
+        self.data = data
+
+
 class MemoryBoard:
     """board.Board for `turns` turns of the loop. Time passes only in idle: one reading's interval a turn."""
 
@@ -88,6 +101,14 @@ class MemoryBoard:
         self.interval_ms = 100
         self.batch_readings = 1
         self.batch_ms = 60_000
+        self.linger_ms = 1000
+        self.listen_ms = 0
+        self.shortest_sleep_ms = 50
+        self.rtc_memory: "MemoryRtc | None" = None
+        self.slept: "list[int]" = []  # how long each deep sleep was asked to be
+        self.sleep_clock_ppm = 0  # the sleep clock is that much too slow
+        self.feeds = 0
+        self._slept_ms = 0
         self.give_up_oldest = False
         self.trial_ms = 60_000
         self.slots: "Slots | None" = None
@@ -110,9 +131,35 @@ class MemoryBoard:
 
     def power_cycle(self, turns: int = 0) -> None:
         """What RAM held is gone, the files are not."""
+        self._slept_ms += self.now_ms
         self.now_ms = 0
+        self.reset_cause = "power-on"
         self.turns = turns
         self.link = self.cable = MemoryLink()
+
+    def sleep_clock_ms(self) -> int:
+        """Since the first power-on, with its error."""
+        true_ms = self._slept_ms + self.now_ms
+        return true_ms - true_ms * self.sleep_clock_ppm // 1_000_000
+
+    def go_on_from(self, uptime_ms: int) -> None:
+        self._slept_ms -= uptime_ms - self.now_ms
+        self.now_ms = uptime_ms
+
+    def deep_sleep(self, sleep_ms: int) -> None:
+        """Only the files and the RTC memory are left when run() returns; waking is the test's."""
+        self.slept.append(sleep_ms)
+        self.turns = 0
+
+    def feed(self) -> None:
+        self.feeds += 1
+
+    def wake(self, turns: int, late_ms: int = 0) -> None:
+        """The last deep sleep is over."""
+        slept_ms = self.slept[-1] + late_ms
+        self.power_cycle(turns)
+        self._slept_ms += slept_ms
+        self.reset_cause = "deep-sleep"
 
     def random_bytes(self, count: int) -> bytes:
         self.randomness += 1

@@ -4,6 +4,12 @@
     TALLYSTICK_INTERVAL_MS   between two readings (1000)
     TALLYSTICK_BATCH         readings that are stored and sent together (1)
     TALLYSTICK_BATCH_MS      what the oldest of them waits at most (60000)
+    TALLYSTICK_DEEP_SLEEP    1: to sleep, the process ends with code 42; unix_node starts it again
+    TALLYSTICK_RTC_FILE      with it: what lasts over a deep sleep; FILE.sleep says for how long
+    TALLYSTICK_RESET         why this process starts ("power-on"); "deep-sleep" after a deep sleep
+    TALLYSTICK_LISTEN_MS     how long nobody sleeps after power-on or a word on a link (1000)
+    TALLYSTICK_SLEEP_PPM     by so much the clock that goes on over a deep sleep is too slow (0)
+    TALLYSTICK_LINGER_MS     how long a radio stays up after the last word (60000)
     TALLYSTICK_SEED          of the cold room (1)
     TALLYSTICK_EXCURSION     "start_s,duration_s" of uptime: the compressor fails, the door stands ajar
     TALLYSTICK_SENSORS       what hangs in it, of room_sensors.SENSORS ("sht3x battery")
@@ -38,6 +44,9 @@ DEFAULT_INTERVAL_MS = 1000
 RESTART_AFTER_MS = 1000
 DEFAULT_BATCH_READINGS = 1  # a demo should be lively; a computer's disk does not wear
 DEFAULT_BATCH_MS = 60_000
+DEFAULT_LINGER_MS = 60_000  # it costs nothing here, and what the gateway has to say comes at once
+DEFAULT_LISTEN_MS = 1000
+SHORTEST_SLEEP_MS = 200
 READING_LIMIT = 20_480  # about 4 MB: two weeks at one a minute
 
 
@@ -55,7 +64,13 @@ class UnixBoard:
         self.trial_ms = int(os.getenv("TALLYSTICK_TRIAL_MS") or update.TRIAL_MS)
         self.slots = slots.FileSlots(loader.folder()) if loader.folder() else None
         self.segment_limit = READING_LIMIT // max(1, self.batch_readings)
-        self.reset_cause = "power-on"  # to a node, a new process is a power-on
+        self.reset_cause = os.getenv("TALLYSTICK_RESET") or "power-on"  # to a node, a new process is a power-on
+        self.linger_ms = int(os.getenv("TALLYSTICK_LINGER_MS") or DEFAULT_LINGER_MS)
+        self.listen_ms = int(os.getenv("TALLYSTICK_LISTEN_MS") or DEFAULT_LISTEN_MS)
+        self.shortest_sleep_ms = SHORTEST_SLEEP_MS
+        sleeps = os.getenv("TALLYSTICK_DEEP_SLEEP") == "1"
+        self.rtc_memory = RtcFile(_setting("TALLYSTICK_RTC_FILE")) if sleeps else None
+        self._sleep_clock_ppm = int(os.getenv("TALLYSTICK_SLEEP_PPM") or 0)
         here = __file__[: __file__.rindex("/")]
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])
         self.random_bytes = os.urandom
@@ -64,6 +79,21 @@ class UnixBoard:
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()
+
+    def sleep_clock_ms(self) -> int:
+        now_ms = time.time_ns() // 1_000_000
+        return now_ms - now_ms * self._sleep_clock_ppm // 1_000_000
+
+    def go_on_from(self, uptime_ms: int) -> None:
+        self._uptime.go_on_from(uptime_ms)
+
+    def deep_sleep(self, sleep_ms: int) -> None:
+        with open(_setting("TALLYSTICK_RTC_FILE") + ".sleep", "w") as file:
+            file.write(str(sleep_ms))
+        self.reboot()
+
+    def feed(self) -> None:
+        """No watchdog stands over a computer's process."""
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         if not self._acks_folder:
@@ -139,3 +169,21 @@ def _fault(text: "str | None") -> "Fault | None":
         return None
     kind, start_s, duration_s = text.split(",")
     return kind, int(float(start_s) * 1000), int(float(duration_s) * 1000)
+
+
+class RtcFile:
+    """sleep_state.RtcMemory in a file: no flash. Whoever cuts the power deletes it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def get(self) -> bytes:
+        try:
+            with open(self._path, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def set(self, data: bytes) -> None:
+        with open(self._path, "wb") as file:
+            file.write(data)

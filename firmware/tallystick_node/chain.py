@@ -9,6 +9,8 @@ from tallystick_wire import reading, senml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tallystick_wire.reading import Anchor
 
 
@@ -40,6 +42,23 @@ class Chain:
         self._newest_anchor_size = size
         self._anchor = (size, hash16, uptime_ms)
         return True
+
+    @property
+    def has_booted(self) -> bool:
+        """Whether a reading has the boot records."""
+        return not self._boot_records
+
+    def sleep(self) -> "list[Any]":
+        """What a deep sleep must not forget."""
+        anchor = None if self._anchor is None else list(self._anchor)
+        return [self.reserve.sleep(), self._newest_anchor_size, anchor]
+
+    def resume(self, saved: "list[Any]") -> None:
+        """Wake from a deep sleep: the boot goes on."""
+        reserved, self._newest_anchor_size, anchor = saved
+        self._anchor = None if anchor is None else (anchor[0], anchor[1], anchor[2])
+        self._boot_records = []
+        self.reserve.resume(reserved)
 
     def take(self, uptime_ms: int, records: "list[senml.Record]") -> Measured:
         """Number what was measured. The number must be reserved on flash (reserve.extend)."""

@@ -89,7 +89,7 @@ def _ack(node: "Node", data: bytes, now_ms: int) -> None:
     if ack.kid != node.kid or ack.boot > node.boot or ack.high > node.chain.reserve.highest:
         node.count("acks_refused")
         return
-    node.forget(ack)
+    node.forget(ack, now_ms)
 
 
 def _anchor(node: "Node", data: bytes, now_ms: int) -> None:

@@ -5,19 +5,24 @@ from tallystick_node import reserve as reserves
 from tallystick_node import segment as segments
 from tallystick_node.batch import Batch
 from tallystick_node.chain import Chain
+from tallystick_node.delivery import Delivery
 from tallystick_node.errors import StorageError
-from tallystick_node.outbox import WINDOW_READINGS, Outbox
+from tallystick_node.given_up import GivenUp
 from tallystick_node.settings import Settings
 from tallystick_node.store import Store
 from tallystick_node.twin import Twin
 from tallystick_node.update import Updates
+from tallystick_node.watchdog import Watchdog, deadline_ms
 from tallystick_wire import reading, senml
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tallystick_node.board import Board, Link
     from tallystick_node.ed25519 import SigningKey
     from tallystick_node.files import Files
+    from tallystick_node.sleep_state import SleepState
     from tallystick_node.state import Config
     from tallystick_wire.message import Ack
 
@@ -26,9 +31,20 @@ BAD_FILES = "bf"
 
 
 class Node:
-    """`chain` is None until the node is enrolled; until then it makes no readings."""
+    """`chain` and `given_up` are None until the node is enrolled; until then it makes no readings.
 
-    def __init__(self, board: "Board", files: "Files", key: "SigningKey", boot: int, config: "Config | None") -> None:
+    `slept`: what it knew before the deep sleep from which this is the wake; None at a boot.
+    """
+
+    def __init__(
+        self,
+        board: "Board",
+        files: "Files",
+        key: "SigningKey",
+        boot: int,
+        config: "Config | None",
+        slept: "SleepState | None" = None,
+    ) -> None:
         self.board = board
         self.links: "list[Link]" = [board.link] if board.cable is board.link else [board.link, board.cable]
         self.key = key
@@ -40,13 +56,13 @@ class Node:
         self.updates = Updates(files, board.slots, self.kid, self.count)
         self.settings = Settings(board, self.updates.told)
         self.batch = Batch(self.settings.batch_readings, self.settings.batch_ms)
+        self.delivery = Delivery(board.link, self.store, board.linger_ms, self.count)
+        self.watchdog = Watchdog(board.feed, deadline_ms(self.settings.interval_ms, self.settings.batch_ms))
         self.chain: "Chain | None" = None
+        self.given_up: "GivenUp | None" = None
+        self.slept = slept
         self._files = files
-        self._before = 0  # no reading above this number was made before this boot
         self._newest_acked = 0
-        self._outbox = Outbox(board.link.resend_after_ms)
-        self._link_refuses = False
-        self._losses = 0
         if config is not None:
             self._start_chain(config)
 
@@ -72,19 +88,22 @@ class Node:
 
     def take_reading(self, now_ms: int) -> None:
         """Measure and number. What is in the way is counted, and the gap in time is there for everybody to see."""
-        if self.chain is None:
-            return
-        if self.batch.is_full or not self.store.has_room:
-            self.count("no_room")
+        if self.chain is None or self.given_up is None:
             return
         try:
+            if self.batch.is_full or not self._make_room(self.given_up):
+                self.count("no_room")
+                return
             self._reserve(self.chain)
-            taken = sensor.measure(self.board.channels, now_ms, self.store.is_nearly_full)
-            self.batch.add(self.chain.take(now_ms, taken.records), taken.urgent)
         except StorageError:
             self.count("flash_refused")
-        else:
-            self.count("readings")
+            return
+        taken = sensor.measure(self.board.channels, now_ms, self.store.is_nearly_full)
+        records = taken.records + self.given_up.next_records(self.chain.reserve.next_seq)
+        self.batch.add(self.chain.take(now_ms, records), taken.urgent)
+        self.count("readings")
+        if taken.urgent:
+            self.delivery.hurry()
 
     def store_batch(self, now_ms: int) -> bool:
         """Sign what waits and put it on flash, in one segment; False when the flash refuses it, to be tried again."""
@@ -104,35 +123,63 @@ class Node:
         # A crash here: they are sent at the next boot, which goes on from the last of them.
         chain.reserve.stored(entries[-1].seq, link)
         self.batch.clear()
+        self.watchdog.progress(now_ms)
         return True
 
     def send_pending(self, now_ms: int) -> None:
-        """The oldest readings that are due; stops at the first that the link does not take."""
-        self._link_refuses = False
-        if self.board.link.losses != self._losses:
-            self._losses = self.board.link.losses
-            self._outbox.forget_sent()
-        for seq in self._outbox.due(self.store.pending(WINDOW_READINGS), now_ms):
-            if not self.board.link.send(self.store.get(seq)):
-                self._link_refuses = True
-                return
-            self._outbox.sent(seq, now_ms)
-            self.count("sent")
+        """Whatever the gateway has not acked and should have now."""
+        if self.delivery.turn(now_ms) or self.chain is None:
+            self.watchdog.progress(now_ms)
 
     def wait_ms(self, now_ms: int, limit_ms: int) -> int:
+        """How long there is nothing to do, at most `limit_ms`."""
         batch_ms = self.batch.due_in_ms(now_ms)
-        if batch_ms is not None:
-            limit_ms = min(limit_ms, batch_ms)
-        if self._link_refuses:
-            return limit_ms  # what makes it take more ends the wait
-        return self._outbox.wait_ms(self.store.pending(WINDOW_READINGS), now_ms, limit_ms)
+        return self.delivery.wait_ms(now_ms, limit_ms if batch_ms is None else min(limit_ms, batch_ms))
 
-    def forget(self, ack: "Ack") -> None:
+    def forget(self, ack: "Ack", now_ms: int) -> None:
+        """What a gateway has, it has; and what it knows to be given up needs no more telling."""
         self._newest_acked = 0
-        for _ in range(self.store.acked(ack, self._note_acked)):
+        forgotten = self.store.acked(ack, self._note_acked)
+        for _ in range(forgotten):
             self.count("acked")
-        if self._newest_acked > self._before:  # made in this boot, so stored and sent by this firmware
-            self.updates.delivered()
+        if forgotten:
+            self.delivery.acked(now_ms)
+        if self.given_up is not None:
+            self.given_up.acked(ack)
+        if self.chain is not None and self._newest_acked > self.chain.reserve.before:
+            self.updates.delivered()  # made in this boot, so stored and sent by this firmware
+
+    def sleep(self) -> "list[Any] | None":
+        """What the parts must not forget over a deep sleep; None when this node should not sleep now."""
+        config, chain, given_up = self.config, self.chain, self.given_up
+        if config is None or chain is None or given_up is None or not chain.has_booted or self.updates.on_trial:
+            return None
+        batch = self.batch.sleep(segments.common_payload(config.pen, self.kid))
+        beliefs = [channel.belief.save() for channel in self.board.channels]
+        sent = [self.delivery.sleep(), self.watchdog.progress_ms]
+        return [chain.sleep(), batch, self.store.pending_ranges(), given_up.sleep(), sent, beliefs]
+
+    def _resume(self, config: "Config", chain: Chain, given_up: GivenUp, slept: "list[Any]") -> None:
+        """Go on as sleep() left it."""
+        chained, batch, _, declared, sent, beliefs = slept
+        chain.resume(chained)
+        self.batch.resume(batch, segments.common_payload(config.pen, self.kid))
+        given_up.resume(declared)
+        self.delivery.resume(sent[0])
+        self.watchdog.progress(sent[1])
+        for number, belief in enumerate(beliefs):
+            self.board.channels[number].belief.restore(belief)
+
+    def _make_room(self, given_up: GivenUp) -> bool:
+        """Whether one more segment fits; where the site wants it so, for the price of the oldest."""
+        if self.store.has_room or not self.settings.give_up_oldest:
+            return self.store.has_room
+        ranges = self.store.oldest()
+        given_up.add(ranges)
+        # A crash here: the next boot goes on with this line.
+        self.store.drop(ranges)
+        self.count("segments_given_up")
+        return self.store.has_room
 
     def _note_acked(self, seq: int, identity: bytes) -> None:
         self.board.acked(self.kid, seq, identity)
@@ -145,16 +192,24 @@ class Node:
 
     def _start_chain(self, config: "Config") -> None:
         genesis = reading.genesis(config.origin, self.key.public_key)
-        self.store.recover(segments.common(self.kid, config.pen))
+        common = segments.common(config.pen, self.kid)
+        slept = self.slept
+        if slept is None:
+            self.store.recover(common)
+        else:
+            self.store.resume(common, slept.parts[2])
         broken = bool(self.store.broken)
         reserve = reserves.load(Twin(self._files, "reserve"), genesis, self.store.newest, broken)
         # A crash here: the reservation knows already what is lost with the broken segments.
         self.store.set_aside_broken()
-        self._before = reserve.highest
+        self.given_up = GivenUp(self._files, self.store.first)
+        self.store.drop(self.given_up.ranges)
         name = senml.base_name(config.pen, self.kid)
         self.chain = Chain(self.key, self.kid, name, self.boot, reserve, self._boot_records(config, reserve))
         for link in self.links:
             link.log_in(self.kid, config.link_key)
+        if slept is not None:
+            self._resume(config, self.chain, self.given_up, slept.parts)
 
     def _boot_records(self, config: "Config", reserve: "reserves.Reserve") -> "list[senml.Record]":
         board = self.board

@@ -4,24 +4,30 @@ from tallystick_node.errors import StorageError
 from tallystick_node.twin import Twin
 from tallystick_wire import reading
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SEQUENCE_BLOCK = 256  # a write every 256 readings; a crash skips what is left of the block
 
 
 class Reserve:
-    """`last` and `link`: the last reading that is on flash. `bound`: no number above it was ever used."""
+    """`last` and `link`: the last reading that is on flash. `bound`: no number above it was ever used. `before`: no
+    number above it was used before this boot.
+    """
 
     def __init__(self, twin: Twin, bound: int, last: int, link: bytes) -> None:
         self._twin = twin
         self.bound = bound
         self.last = last
         self.link = link
-        self._before = bound  # the boot before may have used all of its block
+        self.before = bound  # the boot before may have used all of its block
         self._next = bound + 1
 
     @property
     def highest(self) -> int:
         """No reading above this number can have been signed and stored, so nobody can have it."""
-        return max(self._before, self.last)
+        return max(self.before, self.last)
 
     @property
     def exhausted(self) -> bool:
@@ -44,12 +50,25 @@ class Reserve:
         """Keep `bound`, and `last` with its link as the last reading that a later boot will remember."""
         self._twin.save([self.bound, self.last, self.link])
 
+    @property
+    def next_seq(self) -> int:
+        """What take() gives next."""
+        return self._next
+
     def take(self) -> int:
         """The number for the next reading, never given again."""
         if self.exhausted:
             raise StorageError("no sequence number is reserved")
         self._next += 1
         return self._next - 1
+
+    def sleep(self) -> "list[Any]":
+        """What a deep sleep must not forget."""
+        return [self._next, self.before, self.last, self.link]
+
+    def resume(self, saved: "list[Any]") -> None:
+        """Wake from a deep sleep, in which nothing changed."""
+        self._next, self.before, self.last, self.link = saved
 
     def stored(self, seq: int, link: bytes) -> None:
         """Every reading up to `seq` is on flash."""

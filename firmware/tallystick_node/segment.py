@@ -39,12 +39,17 @@ class Common:
         return kept[2:head_at] + self._head + kept[head_at:name_at] + self._name + kept[name_at:]
 
 
-def common(kid: bytes, pen: int) -> Common:
+def common(pen: int, kid: bytes) -> Common:
     """The protected header up to the chain, and the base name."""
     chain = reading.Chain(1, 1, 0, bytes(reading.LINK_BYTES), None)
     header = reading.protected_header(kid, chain)
     head = header[: len(header) - len(cbor.encode(chain.items()))]
     return Common(head, cbor.encode(senml.base_name(pen, kid)))
+
+
+def common_payload(pen: int, kid: bytes) -> Common:
+    """What the payloads of a node share: the base name alone."""
+    return Common(b"", cbor.encode(senml.base_name(pen, kid)))
 
 
 class Segment:
@@ -86,6 +91,12 @@ def named(name: str) -> "Segment | None":
         return None
     found = Segment(int(first), int(last))
     return found if found.name == name else None
+
+
+def newest_seq(names: "list[str]") -> int:
+    """The last number of the segments among these files, 0 when there is none."""
+    found = [one for one in map(named, names) if one is not None]
+    return max([one.last for one in found] + [0])
 
 
 def decode(segment: Segment, content: bytes) -> "list[bytes]":

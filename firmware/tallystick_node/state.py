@@ -73,6 +73,13 @@ def next_boot(files: Files) -> int:
     return int(boot)
 
 
+def this_boot(files: Files) -> "int | None":
+    """The number of the last boot, for a wake that is none; None when that is not certain."""
+    twin = Twin(files, _BOOT)
+    boot = twin.load()
+    return None if boot is None or twin.doubtful else int(boot)
+
+
 def load_config(files: Files) -> "Config | None":
     """None until the node is enrolled."""
     twin = Twin(files, _CONFIG)

@@ -76,6 +76,11 @@ class Store:
         return self._segments[-1].last if self._segments else 0
 
     @property
+    def first(self) -> int:
+        """The number of the oldest reading on flash, 0 when there is none."""
+        return self._segments[0].first if self._segments else 0
+
+    @property
     def has_room(self) -> bool:
         """True when one more segment may be written."""
         return len(self._segments) < self._segment_limit
@@ -114,6 +119,13 @@ class Store:
                 return self._read(seq)
         raise StorageError("reading %d is not kept" % seq)
 
+    def pending_ranges(self) -> "list[Span]":
+        """What a deep sleep must not forget: which numbers are not acked."""
+        ranges: "list[Span]" = []
+        for one in self._segments:
+            add_numbers(ranges, one.pending())
+        return ranges
+
     def acked(self, ack: "Ack", note: "Callable[[int, bytes], None]") -> int:
         """Forget what `ack` covers; returns how many. `note(seq, identity)` comes before each is forgotten."""
         forgotten = 0
@@ -132,11 +144,7 @@ class Store:
     def oldest(self) -> "list[Span]":
         """What is lost when the oldest segment is given up: the ranges of it that are not acked."""
         ranges: "list[Span]" = []
-        for seq in self._segments[0].pending() if self._segments else []:
-            if ranges and ranges[-1][1] == seq - 1:
-                ranges[-1] = (ranges[-1][0], seq)
-            else:
-                ranges.append((seq, seq))
+        add_numbers(ranges, self._segments[0].pending() if self._segments else [])
         return ranges
 
     def drop(self, ranges: "list[Span]") -> None:
@@ -172,3 +180,12 @@ class Store:
         """A reading of the segment that is loaded."""
         first = self._loaded.first if self._loaded is not None else seq
         return self._common.grow(self._kept[seq - first])
+
+
+def add_numbers(ranges: "list[Span]", numbers: "list[int]") -> None:
+    """Add rising numbers to rising ranges."""
+    for seq in numbers:
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))

@@ -295,7 +295,7 @@ def signed(seq: int, *channels: str) -> bytes:
 
 
 def test_what_all_readings_share_is_left_out_and_comes_back() -> None:
-    shared = segment.common(KID, PEN)
+    shared = segment.common(PEN, KID)
     data = signed(1_000_000)
     small = shared.shrink(data)
     assert len(small) == len(data) - 21 - 36 + 2, "header, base name, and two positions"
@@ -305,12 +305,12 @@ def test_what_all_readings_share_is_left_out_and_comes_back() -> None:
 @given(data=st.binary(max_size=300))
 def test_whatever_is_kept_comes_back(data: bytes) -> None:
     for one in (data, signed(7) + data, data + signed(7), signed(7)[:-9] + data):
-        for shared in (segment.common(KID, PEN), segment.common(KID, 1), segment.Common(b"", b"")):
+        for shared in (segment.common(PEN, KID), segment.common(1, KID), segment.Common(b"", b"")):
             assert shared.grow(shared.shrink(one)) == one
 
 
 def test_twenty_readings_of_five_channels_fit_one_flash_block() -> None:
-    shared, channels = segment.common(KID, PEN), ("t", "p", "pb", "pc", "pd")
+    shared, channels = segment.common(PEN, KID), ("t", "p", "pb", "pc", "pd")
     kept = [cbor.encode(shared.shrink(signed(1_000_000 + number, *channels))) for number in range(SEGMENT_READINGS)]
     assert sum(map(len, kept)) + 4 <= 4096
 

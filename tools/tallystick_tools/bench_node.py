@@ -56,7 +56,7 @@ def make(board: BenchBoard, origin: str, pen: int, anchor: "tuple[int, bytes]", 
         node.store_batch(board.now_ms)
         for seq in node.store.pending(1):
             board.link.send(node.store.get(seq))
-            node.forget(message.Ack(node.kid, node.boot, seq, []))
+            node.forget(message.Ack(node.kid, node.boot, seq, []), board.now_ms)
         board.now_ms += INTERVAL_MS
 
 

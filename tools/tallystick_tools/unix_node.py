@@ -25,9 +25,9 @@ class UnixNode:
     """`folder` gets flash/ (the node's files), slots/ (its updates) and node.log; `settings` are the TALLYSTICK_
     variables of board_unix.
 
-    A node that resets itself is started again, as a board is. The port lives as long as this object, across power cuts
-    of the node and across gateways that come and go. `prefix` is a command that runs the node as its own process, such
-    as `strace -D`; it may change between two starts.
+    A node that resets itself or sleeps deeply is started again, as a board is. The port lives as long as this object,
+    across power cuts of the node and across gateways that come and go. `prefix` is a command that runs the node as its
+    own process, such as `strace -D`; it may change between two starts.
     The node's process inherits the file descriptors `held`: a lock lasts as long as whoever writes the flash.
     """
 
@@ -45,6 +45,7 @@ class UnixNode:
         self._process: subprocess.Popen[bytes] | None = None
         self._has_power = False  # while it has, a node that resets itself is started again
         self._changing = threading.RLock()  # guards these two
+        self._unplugged = threading.Event()
         (folder / "flash").mkdir(parents=True, exist_ok=True)
         # The node has the master side. Holding the slave side here too keeps a gateway that closes from hanging it up;
         # holding the master side keeps the port's path while the node is down.
@@ -70,6 +71,11 @@ class UnixNode:
         return self._process is not None and self._has_power and self._process.poll() in (None, RESTART_CODE)
 
     @property
+    def rtc_memory(self) -> Path:
+        """What lasts over the node's deep sleep; a power cut takes it away."""
+        return self.folder / "rtc.bin"
+
+    @property
     def files(self) -> Path | None:
         """The current folder of the node's process; None: ours."""
         return None
@@ -82,6 +88,7 @@ class UnixNode:
         """The whole environment of the node's process."""
         folders = {"TALLYSTICK_NODE_DIR": "flash", "TALLYSTICK_SLOTS_DIR": "slots"}
         own = {name: str(self.folder / folder) for name, folder in folders.items()}
+        own["TALLYSTICK_RTC_FILE"] = str(self.rtc_memory)
         return micropython.environment() | own | self.settings
 
     def start(self) -> None:
@@ -99,9 +106,10 @@ class UnixNode:
             Path(acks).mkdir(parents=True, exist_ok=True)
         with self._changing:
             self._has_power = True
+            self._unplugged.clear()
             self._process = self._launch(interpreter)
 
-    def _launch(self, interpreter: str) -> "subprocess.Popen[bytes]":
+    def _launch(self, interpreter: str, reset: str = "power-on") -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [*self.prefix, interpreter, *self.arguments()],
@@ -109,7 +117,7 @@ class UnixNode:
                 stdout=self._master,
                 stderr=log,
                 cwd=self.files,
-                env=self.environment(),
+                env={"TALLYSTICK_RESET": reset} | self.environment(),
                 start_new_session=True,  # Ctrl-C is for whoever runs the node
                 pass_fds=self._held,
             )
@@ -117,18 +125,36 @@ class UnixNode:
         return process
 
     def _watch(self, process: "subprocess.Popen[bytes]", interpreter: str) -> None:
-        """Start the node again when it resets itself."""
+        """Start the node again when it resets itself, or when its deep sleep is over."""
         if process.wait() != RESTART_CODE:
+            return
+        slept_s = self._asleep_s()
+        if slept_s is not None and self._unplugged.wait(slept_s):
             return
         with self._changing:
             if self._process is process and self._has_power:
-                self._process = self._launch(interpreter)
+                self._process = self._launch(interpreter, "power-on" if slept_s is None else "deep-sleep")
+
+    def _asleep_s(self) -> float | None:
+        """How long the node asked to sleep; None when it did not."""
+        told = self.rtc_memory.with_name(self.rtc_memory.name + ".sleep")
+        if not told.exists():
+            return None
+        milliseconds = int(told.read_text("ascii"))
+        told.unlink()
+        return milliseconds / 1000
 
     def _unplug(self) -> "subprocess.Popen[bytes] | None":
         """The node's process, which from now on nobody starts again."""
         with self._changing:
             self._has_power = False
+            self._unplugged.set()
             return self._process
+
+    def _lose_power(self) -> None:
+        """RTC memory holds nothing without it."""
+        for path in (self.rtc_memory, self.rtc_memory.with_name(self.rtc_memory.name + ".sleep")):
+            path.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """A power cut: SIGKILL, nothing is flushed or said."""
@@ -136,6 +162,7 @@ class UnixNode:
         if process is not None:
             process.kill()
             process.wait()
+        self._lose_power()
 
     def stop(self) -> None:
         """End the process, if it runs, and say when it does not obey. The port stays; start() again at will."""
@@ -148,6 +175,7 @@ class UnixNode:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._lose_power()
 
     def restart(self) -> None:
         """A power cut, and the power comes back."""

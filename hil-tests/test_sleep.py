@@ -1,0 +1,89 @@
+"""Deep sleep: the boot goes on over it, and without the memory that lasts it is a boot like any other."""
+
+import shutil
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+from tallystick_tools.rig import Cable
+from tallystick_tools.unix_node import UnixNode
+from tallystick_wire import message
+
+ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
+SLEEPY = {"deep_sleep": 1, "interval_ms": 500, "batch": 4, "listen_ms": 100, "linger_ms": 100}
+PATIENCE_S = 30.0
+
+
+def linked(node: UnixNode) -> Cable:
+    cable = Cable(node.port)
+    message.open_linked(cable.ask(message.build_link(LINK_KEY, ORIGIN, PEN), "linked"))
+    return cable
+
+
+def hear(cable: Cable, count: int) -> None:
+    """Listen and ack until so many readings are there."""
+    until = time.monotonic() + PATIENCE_S
+    while len(cable.readings) < count:
+        assert time.monotonic() < until, f"{len(cable.readings)} readings"
+        before = len(cable.readings)
+        cable.listen()
+        if len(cable.readings) > before:
+            cable.ack(LINK_KEY)
+
+
+def asleep(node: UnixNode) -> None:
+    """Wait until the node sleeps with something in its batch."""
+    until = time.monotonic() + PATIENCE_S
+    while not (node.rtc_memory.exists() and node.rtc_memory.stat().st_size > 300):
+        assert time.monotonic() < until, node.log.read_text("utf-8")
+        time.sleep(0.01)
+
+
+def test_a_wake_is_no_boot(make_node: Callable[..., UnixNode]) -> None:
+    node = make_node(**SLEEPY)
+    cable = linked(node)
+    pids = {node.pid}
+    while len(cable.readings) < 12:
+        hear(cable, len(cable.readings) + 1)
+        pids.add(node.pid)
+    found = sorted(cable.readings, key=lambda one: one.chain.seq)
+    assert len(pids) > 3, "it slept again and again"
+    assert [one.chain.seq for one in found] == list(range(1, len(found) + 1)), "no number is lost or skipped"
+    assert {one.chain.boot for one in found} == {1}
+    assert [one.boot_record is not None for one in found] == [True] + [False] * (len(found) - 1)
+    for earlier, later in pairwise(found):
+        assert later.chain.previous == earlier.link
+    assert all(one.chain.uptime_ms >= 500 * number for number, one in enumerate(found)), "the uptime goes on"
+    cable.close()
+
+
+def test_a_power_cut_in_its_sleep_costs_the_batch_and_is_declared(make_node: Callable[..., UnixNode]) -> None:
+    node = make_node(**SLEEPY | {"batch": 20})
+    cable = linked(node)
+    asleep(node)
+    node.kill()
+    assert not node.rtc_memory.exists()
+    node.start()
+    hear(cable, 20)
+    record = cable.readings[0].boot_record
+    assert record is not None
+    assert (cable.readings[0].chain.boot, record.last_persisted, record.reserved_bound) == (2, 0, 256)
+    cable.close()
+
+
+def test_stale_memory_is_not_believed(make_node: Callable[..., UnixNode]) -> None:
+    """Memory of an earlier sleep comes back, and the board says that it wakes: numbers were used since."""
+    node = make_node(**SLEEPY)
+    cable = linked(node)
+    asleep(node)
+    stale = node.folder / "stale"
+    shutil.copy(node.rtc_memory, stale)
+    hear(cable, 8)
+    node.kill()
+    shutil.copy(stale, node.rtc_memory)
+    node.settings["TALLYSTICK_RESET"] = "deep-sleep"
+    node.start()
+    cable.wait(lambda readings: any(one.chain.boot == 2 for one in readings))
+    numbers = [one.chain.seq for one in cable.readings]
+    assert len(numbers) == len(set(numbers)), "no number is used twice"
+    cable.close()
