@@ -47,6 +47,9 @@ class Bench:
         self.node = app.wake(self.board)
         return self.node
 
+    def is_on_trial(self) -> bool:
+        return self.node.updates.on_trial
+
     def say(self, payload: bytes) -> bytes | None:
         return inbox.answer(self.node, payload, 0)
 
@@ -144,10 +147,10 @@ def test_firmware_is_loaded_tried_and_confirmed(bench: Bench) -> None:
     assert bench.node.updates.reboot_due(0, 1000)
     bench.boot()
     assert bench.running == "0"
-    assert bench.node.updates.on_trial
+    assert bench.is_on_trial()
     assert bench.word(one) == transfer.ON_TRIAL
     bench.prove()
-    assert not bench.node.updates.on_trial
+    assert not bench.is_on_trial()
     assert bench.node.counts["updates_confirmed"] == 1
     for _ in range(3):
         bench.boot()
@@ -177,13 +180,13 @@ def test_firmware_that_does_not_prove_itself_is_rolled_back(bench: Bench) -> Non
     bench.node.send_pending(0)
     old = reading.parse(bench.board.link.sent[-1])
     bench.say(message.build_ack(LINK_KEY, old.kid, old.chain.boot, old.chain.seq, []))
-    assert bench.node.updates.on_trial
+    assert bench.is_on_trial()
     assert not bench.node.updates.reboot_due(60_000, 60_000)
     assert bench.node.updates.reboot_due(60_001, 60_000), "its time is over"
     for _ in range(2):
         bench.boot()
         assert bench.running == loader.FACTORY
-        assert not bench.node.updates.on_trial
+        assert not bench.is_on_trial()
         assert bench.word(one) == "updates_failed_before"
     again = firmware(bench.image, order(2))
     assert bench.load(again)[1] == transfer.build_outcome(again.manifest.identity, transfer.LOADED)

@@ -61,6 +61,12 @@ class Cable:
         high, gaps = self.seen.ack()
         self.send(message.build_ack(link_key, newest.kid, newest.chain.boot, high, gaps))
 
+    def hear(self) -> list[bytes]:
+        """What arrives within a moment and is no reading."""
+        self._other.clear()
+        self.listen()
+        return list(self._other)
+
     def listen(self) -> None:
         """Take what arrives within a moment."""
         for payload in self._port.receive():
