@@ -101,7 +101,7 @@ class Journal:
             raise JournalError(f"{path}: more than {MAX_JOURNAL_BYTES} bytes; this is no journal of one tag")
         lines = data.splitlines(keepends=True)
         good = [_is_record(line) for line in lines]
-        if not all(good[:-1]):
+        if not all(good[:-1]) or (lines and not good[-1] and _holds_record(lines[-1])):
             raise JournalError(f"{path}: line {good.index(False) + 1} is damaged; keep the file and ask for help")
         return data if not lines or good[-1] else data[: -len(lines[-1])]
 
@@ -128,6 +128,12 @@ def _is_record(line: bytes) -> bool:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
     return True
+
+
+def _holds_record(line: bytes) -> bool:
+    """Whether a line that is no record begins with a whole one: that is no torn write, a line's end was damaged."""
+    ends = [at + 1 for at, byte in enumerate(line[:-1]) if byte == ord("}")]
+    return any(_is_record(line[:end] + b"\n") for end in ends)
 
 
 def _fold(history: History, record: Record) -> None:
