@@ -93,6 +93,7 @@ def write(
                 report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
         finally:
             provider.close()
+            sound.close()
     return DONE if done else REFUSED
 
 

@@ -23,6 +23,8 @@ class Sound(Protocol):
 
     def wrong(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class Silent:
     """For --silent."""
@@ -30,6 +32,8 @@ class Silent:
     def good(self) -> None: ...
 
     def wrong(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Bell:
@@ -40,6 +44,8 @@ class Bell:
 
     def wrong(self) -> None:
         self._ring("\a\a")
+
+    def close(self) -> None: ...
 
     def _ring(self, bells: str) -> None:
         sys.stderr.write(bells)
@@ -61,6 +67,12 @@ class Player:
 
     def wrong(self) -> None:
         self._play("wrong")
+
+    def close(self) -> None:
+        """Let the last sound end, and tidy up."""
+        if self._running is not None:
+            self._running.wait()
+        self._folder.cleanup()
 
     def _file(self, name: str) -> Path:
         return Path(self._folder.name) / f"{name}.wav"

@@ -1,0 +1,212 @@
+"""What the person at the reader sees and hears: 80x24, no colour needed, two languages."""
+
+import io
+import subprocess
+import wave
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tag_support import Hand, blank, make_job, run, uid
+
+from tallystick_provisioning import personalise, tag_outcomes, tag_sound, tag_view, tag_words
+from tallystick_provisioning.tag_job import Job, JobItem
+from tallystick_provisioning.tag_run import Moment, Pace, Progress
+from tallystick_provisioning.tag_sound import Bell, Player, Silent
+from tallystick_provisioning.tag_view import Lines, Screen
+from tallystick_provisioning.tag_words import Words
+from tallystick_tools.tag_field import Field
+
+PROGRESS = Progress(300, 123, 1, [("duplicate", 3), ("signature", 1)], 2.5, 124)
+
+
+class Heard:
+    """A sound that is remembered."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def good(self) -> None:
+        self.notes.append("high")
+
+    def wrong(self) -> None:
+        self.notes.append("low low")
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def item(tmp_path: Path) -> JobItem:
+    with Job(make_job(tmp_path / "j", 1)) as job:
+        return job.of_row(2)
+
+
+def moments(item: JobItem) -> list[Moment]:
+    """One of each kind, and every step."""
+    wrong = tag_outcomes.duplicate(item, uid(1))
+    return [
+        Moment("waiting", PROGRESS, item),
+        *(Moment("working", PROGRESS, item, uid(1), step=step) for step in personalise.STEPS),
+        Moment("done", PROGRESS, item, uid(1), seconds=1.25),
+        Moment("wrong", PROGRESS, item, uid(1), outcome=wrong),
+        Moment("wrong", PROGRESS, outcome=tag_outcomes.two_tags()),
+        Moment("reader", PROGRESS),
+        Moment("finished", Progress(300, 300, 0, [], 2.5, 0)),
+    ]
+
+
+def drawn(moment: Moment, language: str = "en", encoding: str = "utf-8") -> list[str]:
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding)
+    console = Console(width=80, height=24, file=out, force_terminal=True, color_system=None, _environ={})
+    screen = Screen(Words(language), Silent(), "shrimp.job  ntag424  usb", console)  # type: ignore[arg-type]
+    console.print(screen.picture(moment))
+    out.flush()
+    return raw.getvalue().decode(encoding).splitlines()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_moment_fits_80x24(item: JobItem, language: str) -> None:
+    for moment in moments(item):
+        lines = drawn(moment, language)
+        assert len(lines) <= 24
+        assert Words(language)[moment.kind] in "\n".join(lines)  # type: ignore[arg-type]
+
+
+def test_figures_are_on_the_screen(item: JobItem) -> None:
+    text = "\n".join(drawn(moments(item)[0]))
+    for shown in ("123/300", "left 177", "unfinished 1", "2.5 s per tag", "0:07:22", "duplicate 3, signature 1"):
+        assert shown in text
+    assert "124 statements wait for the ledger" in text
+    assert "row 2  serial S0" in text
+
+
+def test_what_is_wrong_is_said_with_the_next_action(item: JobItem) -> None:
+    wrong = moments(item)[-4]
+    text = "\n".join(drawn(wrong))
+    assert "this tag is row 2 already: serial S0" in text
+    assert "do: take another tag" in text
+    assert "该标签已写过" in "\n".join(drawn(wrong, "zh"))
+
+
+def test_a_terminal_without_utf8_gets_ascii(item: JobItem) -> None:
+    for moment in moments(item):
+        if moment.item is None:
+            "\n".join(drawn(moment, encoding="latin-1"))  # what cannot be encoded would raise
+    assert "XX  WRONG - TAKE IT AWAY  XX" in "\n".join(drawn(moments(item)[-3], encoding="latin-1"))
+
+
+def test_sounds_follow_the_tags(tmp_path: Path) -> None:
+    heard = Heard()
+    out = io.StringIO()
+    lines = Lines(Words("en"), heard, out)
+
+    class Both(Hand):
+        def show(self, moment: Moment) -> None:
+            lines.show(moment)
+            super().show(moment)
+
+    with Job(make_job(tmp_path / "j", 2)) as job:
+        same = blank("ntag424", 1)
+        assert run(job, Both(Field(), [same, None, same, blank("ntag424", 2)])).go()
+    assert heard.notes == ["high", "low low", "high"]
+    text = out.getvalue().splitlines()
+    assert text[0] == "..... 0/2  PUT A TAG DOWN"
+    assert text[1].startswith("ok    1/2  row 2  serial S0  tag 04000000000001")
+    assert "WRONG 1/2  row 2  serial S0  tag 04000000000001  duplicate: this tag is row 2 already" in "\n".join(text)
+    assert text[-1] == "..... 2/2  FINISHED"
+
+
+def test_the_sounds_themselves(tmp_path: Path) -> None:
+    """The good one is high and short, the other low and twice."""
+    assert tag_sound.GOOD_HZ > 4 * tag_sound.WRONG_HZ
+    player = Player(("true",))
+    for name, seconds in (("good", tag_sound.GOOD_S), ("wrong", 2 * tag_sound.WRONG_S + tag_sound.PAUSE_S)):
+        with wave.open(str(player._file(name)), "rb") as file:
+            assert file.getnframes() / file.getframerate() == pytest.approx(seconds, abs=0.01)
+    player.good()
+    player.wrong()
+    player.close()
+    gone = Player((str(tmp_path / "no-player"),))
+    gone.good()  # a player that is gone is silence
+    gone.close()
+
+
+def test_which_sound_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: "/bin/aplay" if name == "aplay" else None)
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    assert isinstance(tag_sound.choose(True), Silent)
+    player = tag_sound.choose(False)
+    assert isinstance(player, Player)
+    player.close()
+    monkeypatch.setenv("SSH_CONNECTION", "x")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert isinstance(tag_sound.choose(False), Bell)
+    Bell().good()
+    Bell().wrong()
+    assert capsys.readouterr().err == "\a\a\a"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False)
+    assert isinstance(tag_sound.choose(False), Silent)
+
+
+def test_which_view_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = Words("en")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(tag_view.choose(words, Silent(), "", False), Screen)
+    assert isinstance(tag_view.choose(words, Silent(), "", True), Lines)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(tag_view.choose(words, Silent(), "", False), Lines)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+    assert isinstance(tag_view.choose(words, Silent(), "", False), Lines)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environment", "language"),
+    [
+        (None, {"LANG": "zh_CN.UTF-8"}, "zh"),
+        (None, {"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        (None, {"LANG": "de_DE.UTF-8"}, "en"),
+        (None, {}, "en"),
+        ("zh", {"LANG": "C"}, "zh"),
+        ("en", {"LANG": "zh_CN.UTF-8"}, "en"),
+    ],
+)
+def test_which_language_is_taken(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None, environment: dict[str, str], language: str
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert tag_words.choose(wanted) == language
+
+
+def test_both_languages_are_whole() -> None:
+    for english, chinese in tag_words._TABLE.values():
+        assert english.isascii()
+        assert not chinese.isascii()
+        assert english
+    steps = {name for name in tag_words._TABLE if name in personalise.STEPS}
+    assert steps == set(personalise.STEPS)
+
+
+def test_every_code_has_chinese_words() -> None:
+    """Each code of a refusal that the personaliser or the loop can give."""
+    folder = Path(personalise.__file__).parent
+    pattern = r'(?:TagRefused\(\s*|TagOutcome\(\s*"(?:refused|unfinished)",\s*)"[a-z-]+"'
+    found = subprocess.run(["grep", "-hPzo", pattern, *map(str, folder.glob("*.py"))], capture_output=True, check=True)
+    codes = {text.rpartition('"')[0].rpartition('"')[2] for text in found.stdout.decode().split("\0") if text}
+    assert len(codes) > 10
+    assert not sorted(codes - set(tag_words._CODES_ZH))
+
+
+def test_pace_is_reckoned_over_the_last_tags() -> None:
+    assert Pace().seconds is None
+    pace = Pace(3)
+    for at in (0.0, 100.0, 101.0, 102.0, 103.0):
+        pace.add(at)
+    assert pace.seconds == 1.0
+    assert Progress(10, 4, 0, [], 2.0, 0).seconds_left == 12.0
+    assert Progress(10, 4, 0, [], None, 0).seconds_left is None
