@@ -14,8 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
+import update_support
 from broker_support import Broker, as_gateway, as_node
 from gateway_support import DEADLINE_S, SITE_KEY, GatewayProcess, free_port
+from update_support import DOWNLINK, FIRMWARE
 
 from tallystick_edge import broker_certificates
 from tallystick_proof import entry
@@ -23,6 +25,7 @@ from tallystick_proof.entry import GatewayEntry
 from tallystick_provisioning.enrol_node import NodeJob, enrol_node
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.serial_port import SerialPort
+from tallystick_provisioning.update_keys import UpdateKeys
 from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import broker as names
 from tallystick_wire import message
@@ -54,7 +57,8 @@ class Site:
         made.start()
         cable = SerialPort(made.port)
         outbox = Outbox(folder / "outbox")
-        job = NodeJob(self.world.trust, self.world.signers["authority-node"], SITE_KEY, outbox, secrets.token_bytes)
+        authority, trusted = self.world.signers["authority-node"], UpdateKeys(DOWNLINK.public_key, FIRMWARE.public_key)
+        job = NodeJob(self.world.trust, authority, SITE_KEY, outbox, secrets.token_bytes, update_keys=trusted)
         try:
             enrolled = enrol_node(cable, job, "TS-1", f"{len(self.nodes)}")
         finally:
@@ -313,13 +317,34 @@ def test_a_packet_is_one_write(site: Site, tmp_path: Path) -> None:
     assert len(records) > 30
     for high, low, size, written in records:
         assert int(size) == int(written) == int(high + low, 16) + 5, "a write that is not one whole record"
-    kinds = ("CONNECT", "SUBSCRIBE", "PUBLISH")
-    wait(lambda: sum(site.broker.packets(kind, kid_of(node).hex()) for kind in kinds) == len(records), "as many packets")
+    kid, kinds = kid_of(node).hex(), ("CONNECT", "SUBSCRIBE", "PUBLISH")
+    wait(lambda: sum(site.broker.packets(kind, kid) for kind in kinds) == len(records), "as many packets")
 
 
 def identify(site: Site, kid: bytes) -> int:
     command = [sys.executable, "-m", "tallystick_tools", "gateway", "identify", kid.hex()]
     return subprocess.run([*command, "--config", str(site.gateway.config)], check=False).returncode
+
+
+def test_a_configuration_reaches_its_node_through_the_broker(site: Site) -> None:
+    nodes = [site.node(interval_ms=200) for _ in range(2)]
+    site.gateway.start()
+    for node in nodes:
+        wait(lambda node=node: len(acked(node)) >= 1, "acknowledgements")  # type: ignore[misc]
+    offers = site.gateway.folder / "state" / "offers"
+    offers.mkdir()
+    origin = site.world.origin
+    foreign = update_support.order(origin="other.example/log")
+    (offers / "foreign.offer").write_bytes(update_support.config("interval_ms = 60000", foreign).data)
+    own = update_support.order(origin=origin, target=kid_of(nodes[0]))
+    (offers / "own.offer").write_bytes(update_support.config("interval_ms = 1000", own).data)
+    site.gateway.wait(lambda: any("outcome=current" in line for line in site.gateway.events("update")))
+    told = [line for line in site.gateway.events("update") if f"node={kid_of(nodes[0]).hex()}" in line]
+    assert [re.findall(r"outcome=(\S+)", line)[0] for line in told] == ["kept", "current"]
+    assert len(told) == len(site.gateway.events("update")), "the other node was offered nothing"
+    assert len([line for line in site.gateway.events("offer-refused") if "reason=foreign" in line]) == 1
+    wait(lambda: "boot 2 of node" in nodes[0].log.read_text("utf-8"), "the boot with the new configuration")
+    assert "boot 2 of node" not in nodes[1].log.read_text("utf-8")
 
 
 def test_staff_make_a_node_blink_through_the_gateway(site: Site) -> None:
