@@ -1,4 +1,4 @@
-"""Makes the terminal pictures of the documents from a real run of the real commands: docs/pictures/*.svg.
+"""Makes the pictures of the documents: docs/pictures/*.svg. Terminals are real runs of the real commands.
 
     .venv/bin/python tools/pictures.py
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from tallystick_tools import demo_build, demo_view
+from tallystick_tools import demo_build, demo_view, wiring_picture
 from tallystick_tools.demo_keep import wait_for
 from tallystick_tools.demo_parts import tallystick
 from tallystick_tools.demo_plan import plan
@@ -35,6 +35,7 @@ _FONT_ADDRESS = re.compile(r',?\s*url\("https?://[^"]*"\) format\("[^"]*"\)')  #
 
 
 def main() -> int:
+    wiring_picture.save()
     with tempfile.TemporaryDirectory() as name:
         world = demo_build.build(Path(name), plan(SEED, calm=False))
         try:

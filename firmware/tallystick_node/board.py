@@ -166,7 +166,10 @@ class MachineBoard:
 
         micropython.kbd_intr(-1)  # a byte 03 in a frame is no Ctrl-C
         self.storage = Directory("/tallystick", [segment.FOLDER])
+        self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
         self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
+        radio = board_radio.link(_text_of("/network.json"), self.uptime_ms, self.note, [sys.stdin.buffer])
+        self.link: "Link" = radio or self.cable
         self.interval_ms = 60_000
         self.batch_readings = batch.MAX_BATCH_READINGS
         self.batch_ms = BATCH_MS
@@ -187,9 +190,6 @@ class MachineBoard:
         wired = board_sensors.wiring(sys.platform, _text_of("/wiring.json"))
         self.channels = board_sensors.channels(machine, wired)
         self._light = machine.Pin(wired["light"], machine.Pin.OUT)
-        self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
-        radio = board_radio.link(_text_of("/network.json"), self.uptime_ms, self.note, [sys.stdin.buffer])
-        self.link: "Link" = radio or self.cable
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()
