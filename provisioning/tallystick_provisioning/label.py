@@ -1,4 +1,4 @@
-"""One label of 50 x 30 mm: QR with the Digital Link, GS1 DataMatrix, serial, GTIN and name. Where everything lies."""
+"""One label of 50 x 30 mm: a QR code, a GS1 DataMatrix where there is one, three lines of text. Where everything lies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ DATAMATRIX_MM, DATAMATRIX_AT = 14.0, (34.0, 2.5)
 QR_QUIET, DATAMATRIX_QUIET = 4, 2  # modules of white around the code (ISO/IEC 18004; 16022 wants 1)
 LEFT_MM, TEXT_WIDTH_MM = 2.0, 46.0
 BASELINE_MM, LINE_MM, TEXT_MM = 22.8, 3.0, 2.7
-MAX_NAME_LINES = 1
+MAX_LINES = 3  # more would stand below the edge
 # Debian's fonts-noto-cjk, which has every letter of a Chinese name; the face of the file for simplified Chinese.
 FONTS = (
     Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"),
@@ -30,26 +30,27 @@ Modules = Sequence[Sequence[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What stands on one label."""
+    """What is drawn: the QR code's text, the GS1 element string of the DataMatrix or None, and the lines below."""
 
-    item: Item
-    url: str
-    name: str
+    qr: str
+    elements: str | None
+    lines: tuple[str, ...]
 
-    @property
-    def lines(self) -> list[str]:
-        return [f"SN {self.item.serial}", f"GTIN {self.item.gtin}", self.name][: 2 + MAX_NAME_LINES]
+
+def of_item(one: Item, host: str, name: str) -> Label:
+    """The label of a tag's item: what its tag says, for who has no NFC."""
+    return Label(one.url(host), tag_label_text.element_string(one), (f"SN {one.serial}", f"GTIN {one.gtin}", name))
 
 
 def qr(label: Label) -> Modules:
     """The QR code's modules, quiet zone included."""
-    code = segno.make(label.url, error="m", micro=False)
+    code = segno.make(label.qr, error="m", micro=False)
     return [[bool(module) for module in row] for row in code.matrix_iter(border=QR_QUIET)]
 
 
-def datamatrix(label: Label) -> Modules:
+def datamatrix(elements: str) -> Modules:
     """The GS1 DataMatrix's modules, quiet zone included. FNC1 as its first codeword is what makes it a GS1 one."""
-    data = DataMatrixData(FNC1, tag_label_text.element_string(label.item), encoding="ascii")
+    data = DataMatrixData(FNC1, elements, encoding="ascii")
     rows = DataMatrixEncoder(data).get_ascii().splitlines()
     width = max(map(len, rows))
     core = [[row.ljust(width)[at] != " " for at in range(0, width, 2)] for row in rows if row.strip()]
@@ -73,7 +74,7 @@ def runs(row: Sequence[bool]) -> list[tuple[int, int]]:
 def font(labels: Sequence[Label]) -> Path | None:
     """The font file; None when there is none and no label needs it."""
     found = next((path for path in FONTS if path.exists()), None)
-    needed = next((label for label in labels if not label.name.isascii()), None)
+    needed = next((line for label in labels for line in label.lines if not line.isascii()), None)
     if found is None and needed is not None:
-        raise FileError(f"no font for {needed.name!r}: apt-get install fonts-noto-cjk")
+        raise FileError(f"no font for {needed!r}: apt-get install fonts-noto-cjk")
     return found

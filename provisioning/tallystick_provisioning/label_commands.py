@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from tallystick_provisioning import label_pdf, label_zpl, whole_file
+from tallystick_provisioning import label, label_pdf, label_zpl, whole_file
 from tallystick_provisioning.errors import JobError
 from tallystick_provisioning.exit_codes import DONE, reporting
-from tallystick_provisioning.label import Label
 from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job
 
 
@@ -31,7 +30,7 @@ def labels(job: Path, *, pdf: Path | None = None, zpl: Path | None = None, every
         raise JobError("give --pdf FILE or --zpl FILE")
     with Job(job) as opened:
         items = opened.items() if every else opened.items(WRITTEN, LOCKED)
-        made = [Label(one.item, one.item.url(opened.head.host), one.name) for one in items]
+        made = [label.of_item(one.item, opened.head.host, one.name) for one in items]
     if not made:
         raise JobError("no tag is written yet; --every prints the labels of all rows")
     for path, pages in ((pdf, label_pdf.pages), (zpl, label_zpl.pages)):

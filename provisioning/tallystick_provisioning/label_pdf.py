@@ -21,8 +21,9 @@ def pages(labels: Sequence[Label]) -> bytes:
     for one in labels:
         pdf.add_page()
         _draw(pdf, label.qr(one), label.QR_AT, label.QR_MM)
-        _draw(pdf, label.datamatrix(one), label.DATAMATRIX_AT, label.DATAMATRIX_MM)
-        for number, line in enumerate(one.lines):
+        if one.elements is not None:
+            _draw(pdf, label.datamatrix(one.elements), label.DATAMATRIX_AT, label.DATAMATRIX_MM)
+        for number, line in enumerate(one.lines[: label.MAX_LINES]):
             pdf.text(label.LEFT_MM, label.BASELINE_MM + number * label.LINE_MM, _fitting(pdf, line))
     return bytes(pdf.output())
 

@@ -27,9 +27,10 @@ def picture(one: Label, font: Font | None = None) -> Image.Image:
     draw = ImageDraw.Draw(image)
     draw.fontmode = "1"  # no grey: a printer has none
     _draw(draw, label.qr(one), label.QR_AT, label.QR_MM)
-    _draw(draw, label.datamatrix(one), label.DATAMATRIX_AT, label.DATAMATRIX_MM)
+    if one.elements is not None:
+        _draw(draw, label.datamatrix(one.elements), label.DATAMATRIX_AT, label.DATAMATRIX_MM)
     font = font or _font(label.font([one]))
-    for number, line in enumerate(one.lines):
+    for number, line in enumerate(one.lines[: label.MAX_LINES]):
         at = _dots(label.LEFT_MM), _dots(label.BASELINE_MM + number * label.LINE_MM)
         draw.text(at, _fitting(font, line), font=font, fill=_BLACK, anchor="ls")
     return image

@@ -20,13 +20,13 @@ SERIALS = ["1", "AB-1", "A/1%&'()*+,", "ABCDEFGHIJKLMNOPQRST", "a_z.<=>?;:!"]
 
 
 def made(serial: str, name: str = "冷冻南美白虾仁 5kg 一级品") -> Label:
-    one = item.item(GTIN, serial)
-    return Label(one, one.url("item.example"), name)
+    return label.of_item(item.item(GTIN, serial), "item.example", name)
 
 
 def datamatrix_text(path: Path) -> str:
     """What libdmtx reads; it writes FNC1 as the character that -G names."""
-    done = subprocess.run(["dmtxread", "-n", "-N", "1", "-m", "9000", "-G", "29", str(path)], capture_output=True, check=False)
+    words = ["dmtxread", "-n", "-N", "1", "-m", "9000", "-G", "29", str(path)]
+    done = subprocess.run(words, capture_output=True, check=False)
     return done.stdout.decode().rstrip("\n")
 
 
@@ -65,7 +65,7 @@ def test_the_qr_code_holds_the_link() -> None:
     modules = label.qr(made("AB-1"))
     assert not any(any(row) for row in [*modules[: label.QR_QUIET], *modules[-label.QR_QUIET :]])
     assert all(modules[label.QR_QUIET][label.QR_QUIET : label.QR_QUIET + 7])  # the finder's upper edge
-    assert made("AB-1").url == f"https://item.example/01/{GTIN}/21/AB-1"
+    assert made("AB-1").qr == f"https://item.example/01/{GTIN}/21/AB-1"
 
 
 def test_texts_can_be_read_in_the_pdf(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_everything_lies_on_the_label_and_nothing_on_something_else() -> None:
 def test_a_module_is_whole_dots_and_large_enough() -> None:
     """GS1 wants at least 0.38 mm for a scanner at arm's length; label printers manage whole dots only."""
     for serial in SERIALS:
-        side = len(label.datamatrix(made(serial)))
+        side = len(label.datamatrix(made(serial).elements or ""))
         assert round(label.DATAMATRIX_MM * label_zpl.DOTS_PER_MM) // side >= 4
         assert round(label.QR_MM * label_zpl.DOTS_PER_MM) // len(label.qr(made(serial))) >= 3
 
@@ -108,6 +108,12 @@ def test_without_the_font_it_says_which_package(monkeypatch: pytest.MonkeyPatch)
     assert label.font([made("1", "shrimp")]) is None
     assert label_pdf.pages([made("1", "shrimp")]).startswith(b"%PDF")
     assert isinstance(label_zpl.picture(made("1", "shrimp")), Image.Image)
+
+
+def test_a_label_without_a_gs1_code(tmp_path: Path) -> None:
+    """Things that are no trade items, such as a node."""
+    paths = pictures([Label("urn:dev:ops:32473-node-1", None, ("node-1",))], tmp_path)
+    assert [datamatrix_text(path) for path in paths] == ["", ""]
 
 
 # --- what a scanner types
