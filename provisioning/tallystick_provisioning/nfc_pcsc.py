@@ -68,6 +68,8 @@ class PcscReader:
             raise TagLost("the reader has sensed again since")
         result, answer = self._scard.SCardTransmit(self._card, self._protocol, list(command))
         self._check(result)
+        if len(answer) < len(_OK):
+            raise TagTimeout("the tag does not answer")
         return bytes(answer)
 
     def _find(self, name: str | None) -> str:
@@ -82,7 +84,7 @@ class PcscReader:
         result, card, protocol = self._scard.SCardConnect(
             self._context, self.name, self._scard.SCARD_SHARE_EXCLUSIVE, protocols
         )
-        if result in (self._scard.SCARD_E_NO_SMARTCARD, self._scard.SCARD_W_REMOVED_CARD, _unresponsive(self._scard)):
+        if result in _absent(self._scard):
             return False
         self._check(result)
         self._card, self._protocol = card, protocol
@@ -106,10 +108,10 @@ class PcscReader:
         if result == scard.SCARD_S_SUCCESS:
             return
         text = scard.SCardGetErrorMessage(result)
-        if result in (scard.SCARD_W_REMOVED_CARD, scard.SCARD_W_RESET_CARD, scard.SCARD_E_NO_SMARTCARD):
-            raise TagLost("the tag left the field")
-        if result in (_unresponsive(scard), scard.SCARD_E_NOT_TRANSACTED, scard.SCARD_F_COMM_ERROR):
+        if result in (scard.SCARD_E_NOT_TRANSACTED, scard.SCARD_F_COMM_ERROR):
             raise TagTimeout(f"the tag does not answer ({text})")
+        if result in (scard.SCARD_W_RESET_CARD, *_absent(scard)):
+            raise TagLost(f"the tag left the field ({text})")
         raise ReaderLost(f"{getattr(self, 'name', 'PC/SC')}: {text}")
 
 
@@ -188,8 +190,14 @@ def _objects(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def _unresponsive(scard: Any) -> int:
-    return int(scard.SCARD_W_UNRESPONSIVE_CARD)
+def _absent(scard: Any) -> tuple[int, ...]:
+    """No tag, or one that pcscd has not powered again yet: a moment later it may be there."""
+    return (
+        scard.SCARD_E_NO_SMARTCARD,
+        scard.SCARD_W_REMOVED_CARD,
+        scard.SCARD_W_UNPOWERED_CARD,
+        scard.SCARD_W_UNRESPONSIVE_CARD,
+    )
 
 
 def _import() -> Any:
