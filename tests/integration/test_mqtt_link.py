@@ -1,0 +1,150 @@
+"""The gateway's link to a real broker, by itself: what comes again and what does not, and how much is on its way."""
+
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from broker_support import Broker, Intruder, as_node
+from gateway_support import DEADLINE_S
+
+from tallystick_edge.link import Arrival, Arrivals
+from tallystick_edge.metrics import Metrics
+from tallystick_edge.mqtt_link import MAX_UNACKED, MqttLink
+from tallystick_wire import broker as names
+
+QUIET_S = 1.0  # how long "nothing comes" is watched
+
+
+@pytest.fixture
+def signer(make_world: Callable[..., Any]) -> Any:
+    return make_world("mqtt-link").signers["node-a"]
+
+
+@pytest.fixture
+def broker(tmp_path: Path, signer: Any) -> Iterator[Broker]:
+    made = Broker(tmp_path / "broker")
+    made.allow(signer.thumbprint)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def node(broker: Broker, signer: Any) -> Iterator[Intruder]:
+    made = as_node(broker, signer)
+    yield made
+    made.close()
+
+
+class Ear:
+    """A link, and the queue that it fills."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.arrivals: Arrivals = queue.Queue(4096)
+        self.changes: list[tuple[bool, str]] = []
+        self.metrics = Metrics()
+        self.link = MqttLink(broker.link, "tallystick-test", self.arrivals, self.metrics, self._changed)
+        self.stop = threading.Event()
+
+    def _changed(self, name: str, up: bool, why: str) -> None:
+        self.changes.append((up, why))
+
+    def wait_up(self, times: int = 1) -> None:
+        end = time.monotonic() + DEADLINE_S
+        while len([up for up, _ in self.changes if up]) < times:
+            assert time.monotonic() < end, self.changes
+            time.sleep(0.02)
+
+    def next(self, timeout_s: float = DEADLINE_S) -> Arrival | None:
+        try:
+            return self.arrivals.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+
+@contextmanager
+def listening(broker: Broker) -> Iterator[Ear]:
+    ear = Ear(broker)
+    ear.link.start(ear.stop)
+    try:
+        ear.wait_up()
+        yield ear
+    finally:
+        ear.stop.set()
+        ear.link.join()
+
+
+def settle(arrival: Arrival | None, durable: bool) -> None:
+    assert arrival is not None
+    assert arrival.settle is not None
+    arrival.settle(durable)
+
+
+def test_what_could_not_be_kept_comes_again(broker: Broker, node: Intruder, signer: Any) -> None:
+    topic = names.up_topic(signer.kid)
+    with listening(broker) as ear:
+        for payload in (b"one", b"two"):
+            node.publish(topic, payload)
+        first, second = ear.next(), ear.next()
+        settle(first, True)
+        settle(second, False)
+        ear.wait_up(times=2)
+        again = ear.next()
+        assert again is not None
+        assert (again.payload, again.sender) == (b"two", signer.kid)
+        settle(again, True)
+        assert ear.next(QUIET_S) is None
+    with listening(broker) as ear:
+        assert ear.next(QUIET_S) is None, "what is settled does not come again"
+
+
+def test_what_nobody_settled_comes_again_to_the_next_gateway(broker: Broker, node: Intruder, signer: Any) -> None:
+    with listening(broker) as ear:
+        node.publish(names.up_topic(signer.kid), b"one")
+        assert ear.next() is not None
+    node.publish(names.up_topic(signer.kid), b"two")  # while nobody is there
+    with listening(broker) as ear:
+        found = [ear.next(), ear.next()]
+        assert [one.payload for one in found if one is not None] == [b"one", b"two"]
+        for one in found:
+            settle(one, True)
+
+
+def test_a_broker_sends_no_more_than_was_asked_for(broker: Broker, node: Intruder, signer: Any) -> None:
+    topic = names.up_topic(signer.kid)
+    with listening(broker) as ear:
+        for number in range(MAX_UNACKED + 20):
+            node.publish(topic, b"%d" % number)
+        waiting = list(iter(lambda: ear.next(QUIET_S), None))
+        assert 0 < len(waiting) <= MAX_UNACKED
+        for arrival in waiting:
+            settle(arrival, True)
+        rest = list(iter(lambda: ear.next(QUIET_S), None))
+        assert len(waiting) + len(rest) == MAX_UNACKED + 20
+
+
+def test_an_answer_reaches_its_node_and_no_other(broker: Broker, signer: Any) -> None:
+    with listening(broker) as ear:
+        assert ear.link.send(signer.kid, b"x")
+    assert not ear.link.send(signer.kid, b"x"), "nobody is there any more"
+    topics = re.findall("Received PUBLISH from tallystick-test .*?'(.*?)'", broker.log())
+    assert topics == [names.down_topic(signer.kid)]
+
+
+def test_a_wrong_password_is_said(broker: Broker) -> None:
+    broker.password_file.write_text("another\n", "ascii")
+    ear = Ear(broker)
+    ear.link.start(ear.stop)
+    end = time.monotonic() + DEADLINE_S
+    while not ear.changes:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    ear.stop.set()
+    ear.link.join()
+    assert ear.changes == [(False, "localhost does not let this gateway in: Not authorized")]
