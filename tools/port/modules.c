@@ -118,10 +118,10 @@ static MP_DEFINE_CONST_DICT(hashlib_globals, hashlib_table);
 const mp_obj_module_t hashlib_module = { .base = { &mp_type_module }, .globals = (mp_obj_dict_t *)&hashlib_globals };
 MP_REGISTER_MODULE(MP_QSTR_hashlib, hashlib_module);
 
-static mp_obj_t binascii_crc32(mp_obj_t data) {
+static mp_obj_t binascii_crc32(size_t n_args, const mp_obj_t *args) {
     mp_buffer_info_t info;
-    mp_get_buffer_raise(data, &info, MP_BUFFER_READ);
-    uint32_t crc = ~0u;
+    mp_get_buffer_raise(args[0], &info, MP_BUFFER_READ);
+    uint32_t crc = n_args > 1 ? ~(uint32_t)mp_obj_get_int_truncated(args[1]) : ~0u;
     for (size_t i = 0; i < info.len; i++) {
         crc ^= ((const uint8_t *)info.buf)[i];
         for (int bit = 0; bit < 8; bit++) {
@@ -130,7 +130,7 @@ static mp_obj_t binascii_crc32(mp_obj_t data) {
     }
     return mp_obj_new_int_from_uint(~crc);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(binascii_crc32_obj, binascii_crc32);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(binascii_crc32_obj, 1, 2, binascii_crc32);
 
 static const mp_rom_map_elem_t binascii_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_binascii) },

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import dumps
 from pathlib import Path
@@ -47,19 +47,58 @@ def chain(*, readings: int = DEFAULT_READINGS, json: bool = False) -> int:
     if not MIN_READINGS <= readings <= MAX_READINGS:
         print(f"--readings must be from {MIN_READINGS} to {MAX_READINGS}, not {readings}", file=sys.stderr)
         return 2
+
+    def measure(folder: Path, progress: "Progress") -> None:
+        rounds = _run(folder, readings, progress)
+        if json:
+            print(dumps(bench_figures.as_json(rounds), indent=2))
+        else:
+            bench_figures.show(Console(), rounds, readings)
+
+    return _measured(measure)
+
+
+def node(*, json: bool = False) -> int:
+    """What a reading costs a board: instructions of a Cortex-M3, bytes, flash erases, heap, each beside its bar.
+
+    A Cortex-M3 that qemu emulates runs the node's own .mpy files and counts every instruction; MicroPython on this
+    computer signs beside PyNaCl, and lives a life on a real LittleFS. Nothing is measured on hardware. It needs a
+    checkout, qemu-system-arm, gcc-arm-none-eabi and mpy-cross, and takes a minute or two (the first time it builds the
+    emulated board's MicroPython, too).
+
+    Examples:
+        tallystick bench node
+        tallystick bench node --json > node.json
+
+    Parameters
+    ----------
+    json
+        Print {"figures": {name: number}, "machine": {...}, "peer": "..."} instead of the table.
+    """
+
+    def measure(folder: Path, progress: "Progress") -> None:
+        from tallystick_tools import bench_board, bench_board_figures
+
+        found = bench_board.figures(folder, progress)
+        if json:
+            print(dumps(bench_board_figures.as_json(found), indent=2))
+        else:
+            bench_board_figures.show(Console(), found)
+
+    return _measured(measure)
+
+
+def _measured(measure: "Callable[[Path, Progress], None]") -> int:
+    """Measure in a temporary folder while a person sees that it lives; the exit code."""
     try:
         with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder, _progress() as progress:
-            rounds = _run(Path(folder), readings, progress)
+            measure(Path(folder), progress)
     except ToolError as error:
         print(f"the bench failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: nothing was measured", file=sys.stderr)
         return 2
-    if json:
-        print(dumps(bench_figures.as_json(rounds), indent=2))
-    else:
-        bench_figures.show(Console(), rounds, readings)
     return 0
 
 

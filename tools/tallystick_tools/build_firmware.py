@@ -23,7 +23,7 @@ ARCHITECTURES = {
     "rv32imc": "ESP32-C3, C6; the RISC-V cores of an RP2350",
     "x64": "the unix port on a PC, for nodes that are simulated",
 }
-_BOARDS = tuple(name for name in ARCHITECTURES if name != "x64")
+BOARDS = tuple(name for name in ARCHITECTURES if name != "x64")
 FAST = ("ed25519_viper", "sha512_viper", "tables")
 PURE = ("ed25519_pure", "sha512_pure")
 OUT = Path(__file__).parents[2] / "build" / "firmware"
@@ -75,7 +75,7 @@ def image_of(folder: Path, architecture: str) -> bytes:
 
 def build(architecture: str, out: Path) -> tuple[dict[str, int], bytes]:
     """`out`/ARCHITECTURE and `out`/ARCHITECTURE.image: (size of each module, the image)."""
-    modules = installed() if architecture in _BOARDS else everything()
+    modules = installed() if architecture in BOARDS else everything()
     sizes = compile_tree(architecture, out / architecture, modules)
     made = image_of(out / architecture, architecture)
     (out / f"{architecture}.image").write_bytes(made)

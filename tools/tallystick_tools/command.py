@@ -114,7 +114,10 @@ GROUPS: dict[str, tuple[str, Commands]] = {
     ),
     "bench": (
         "Measure, as CPU-seconds and as ratios against a named peer in the same run.",
-        {"chain": ("tallystick_tools.bench:chain", "Readings per CPU-second for each step of the chain.")},
+        {
+            "chain": ("tallystick_tools.bench:chain", "Readings per CPU-second for each step of the chain."),
+            "node": ("tallystick_tools.bench:node", "What a reading costs a board: instructions, bytes, flash, heap."),
+        },
     ),
 }
 
