@@ -24,9 +24,9 @@ ALL = {"probe": 4, "probes": {"p": COLD, "pb": SECOND}, "door": 15, "case": 14, 
 class MadeUpBoard(UnixNode):
     """A UnixNode that runs MachineBoard."""
 
-    def __init__(self, folder: Path, platform: str, wiring: object) -> None:
+    def __init__(self, folder: Path, platform: str, *files: object) -> None:
         super().__init__(folder)
-        self._arguments = [str(PROGRAM), platform, json.dumps(wiring)]
+        self._arguments = [str(PROGRAM), platform, *map(json.dumps, files)]
 
     def arguments(self) -> list[str]:
         return self._arguments
@@ -77,3 +77,16 @@ def test_out_of_the_box(tmp_path: Path, platform: str) -> None:
 def test_probes_that_nobody_named(tmp_path: Path, platform: str) -> None:
     found = heard(tmp_path, platform, {"probe": 22, "sda": None, "battery": None})
     assert found == {"f": "p: which probe"}
+
+
+def test_a_radio_that_never_comes_up_leaves_the_cable(tmp_path: Path, platform: str) -> None:
+    """The readings wait for the radio; whoever comes with a cable is answered."""
+    network = {"ssid": "yard", "password": "secret", "mqtt": "broker.example:8883", "ca": "/ca.crt"}
+    with MadeUpBoard(tmp_path, platform, {}, network) as node:
+        node.start()
+        cable = Cable(node.port)
+        assert cable.hello().state == message.STATE_NEW
+        message.open_linked(cable.ask(message.build_link(LINK_KEY, ORIGIN, PEN), "linked", "refused"))
+        assert cable.hello().origin == ORIGIN
+        assert cable.readings == []
+        cable.close()

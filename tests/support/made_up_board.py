@@ -1,9 +1,10 @@
 """Runs inside MicroPython: board.MachineBoard, with everything that it asks of a microcontroller made up.
 
-    micropython made_up_board.py PLATFORM WIRING
+    micropython made_up_board.py PLATFORM WIRING [NETWORK]
 
 Its file system is a LittleFS in RAM, mounted at the root; its port is standard input and output; on its pins hang
-emulated chips. PLATFORM is what sys.platform says there; WIRING the text of /wiring.json.
+emulated chips. PLATFORM is what sys.platform says there; WIRING and NETWORK the texts of /wiring.json, /network.json.
+Its Wi-Fi never finds its network.
 """
 
 import os
@@ -77,9 +78,41 @@ class Watchdog:
         """Good."""
 
 
+class Rtc:
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def memory(self, data: "bytes | None" = None) -> "bytes | None":
+        if data is None:
+            return self.kept
+        self.kept = data
+        return None
+
+
+class Wlan:
+    def __init__(self, kind: int) -> None:
+        self.is_on = False
+
+    def active(self, on: "bool | None" = None) -> bool:
+        self.is_on = self.is_on if on is None else on
+        return self.is_on
+
+    def isconnected(self) -> bool:
+        return False
+
+    def connect(self, name: str, password: str) -> None:
+        if not self.is_on:
+            raise OSError
+
+
+class NetworkModule:
+    STA_IF = 0
+    WLAN = Wlan
+
+
 class Machine:
     PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET, DEEPSLEEP_RESET = range(1, 6)
-    Pin, ADC, WDT = Pin, ADC, Watchdog
+    Pin, ADC, WDT, RTC = Pin, ADC, Watchdog, Rtc
     I2C = staticmethod(i2c)
 
     def reset_cause(self) -> int:
@@ -110,21 +143,23 @@ def import_everything() -> None:
             __import__("tallystick_node." + name[:-3])
 
 
-def mount(wiring: str) -> None:
+def mount(files: "dict[str, str]") -> None:
     disk = FlashDisk(BLOCK_BYTES, BLOCKS)
     vfs.VfsLfs2.mkfs(disk)
     vfs.umount("/")
     vfs.mount(vfs.VfsLfs2(disk), "/")
-    with open("/wiring.json", "w") as file:
-        file.write(wiring)
+    for name in files:
+        with open(name, "w") as file:
+            file.write(files[name])
 
 
-def main(platform: str, wiring: str) -> None:
+def main(platform: str, *files: str) -> None:
     import_everything()
     sys.modules["machine"] = Machine()  # type: ignore[assignment]
+    sys.modules["network"] = NetworkModule()  # type: ignore[assignment]
     sys.modules["onewire"] = OneWireModule()  # type: ignore[assignment]
     board.sys = System(platform)  # type: ignore[assignment, attr-defined]
-    mount(wiring)
+    mount({name: text for name, text in zip(("/wiring.json", "/network.json"), files)})  # noqa: B905,C416  MicroPython
     made = board.choose()
     made.interval_ms = INTERVAL_MS
     made.batch_readings = 1
@@ -132,4 +167,4 @@ def main(platform: str, wiring: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])
