@@ -120,14 +120,15 @@ def test_no_more_boards_at_a_time_than_asked_and_none_twice() -> None:
 
 
 def test_a_board_that_failed_is_tried_again_when_it_comes_back() -> None:
-    there = [[Board("A", "p")], [Board("A", "p")], [], [Board("A", "p")]]
+    board = Board("A", "p")
+    there = [[board], [board], [], *[[board]] * 10]  # then IndexError: it must not wait for ever
     tries: list[str] = []
 
     def work(board: Board) -> bool:
         tries.append(board.serial)
         return len(tries) == 2
 
-    watch = Watch(lambda: there.pop(0) if len(there) > 1 else there[0], work, parallel=1)
+    watch = Watch(lambda: there.pop(0), work, parallel=1)
     watch.run(lambda watch: "A" in watch.finished)
     assert tries == ["A", "A"]
 
