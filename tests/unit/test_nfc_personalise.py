@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from personalise_support import CHIPS, HOST, ITEM, OTHER_UID, UID, Desk, JobKeys, make_tag, order, reloaded
+from personalise_support import CHIPS, EMULATED, HOST, ITEM, OTHER_UID, UID, Desk, JobKeys, make_tag, order, reloaded
 
-from tallystick_provisioning import personalise, tag_link
+from tallystick_provisioning import aes, personalise, tag_link
+from tallystick_provisioning.errors import TagAnswerError
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc import Tag
 from tallystick_provisioning.ntag424 import CONTAINER_FILE, FACTORY_KEY, NDEF_FILE, Ntag424
+from tallystick_provisioning.ntag424_crypto import Challenge, rotate
 from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip, TagOrder
+from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip, TagOrder, TagOutcome
 from tallystick_provisioning.tag_originality import NXP
 from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_ntag21x import Ntag21x
@@ -353,6 +355,92 @@ def test_second_tag_put_beside_in_mid_write(tmp_path: Path) -> None:
     _swap_at(desk, 30, second)
     outcome = desk.write()
     assert (outcome.state, outcome.code) == ("unfinished", "two-tags")
+
+
+class Between:
+    """A reader whose tags answer through `pass_on(command, exchange)`."""
+
+    name = "between"
+
+    def __init__(self, desk: Desk, pass_on: Callable[[bytes, Callable[[bytes], bytes]], bytes]) -> None:
+        self._desk, self.pass_on = desk, pass_on
+
+    def sense(self, timeout_s: float = 0.0) -> Tag | None:
+        tag = self._desk.reader.sense(timeout_s)
+        return None if tag is None else _Through(tag, self)
+
+    def close(self) -> None:
+        self._desk.reader.close()
+
+
+class _Through:
+    def __init__(self, tag: Tag, between: Between) -> None:
+        self._tag, self._between = tag, between
+        self.uid, self.family = tag.uid, tag.family
+
+    def transceive(self, command: bytes, timeout_s: float = 0.5) -> bytes:
+        return self._between.pass_on(command, self._tag.transceive)
+
+
+def written_through(desk: Desk, pass_on: Callable[[bytes, Callable[[bytes], bytes]], bytes]) -> TagOutcome:
+    between = Between(desk, pass_on)
+    return personalise.write(between, order(desk.chip), desk.keys, desk.journal, originality=EMULATED, wait_s=0.0)
+
+
+def test_a_wrong_mac_of_an_answer_is_refused(tmp_path: Path) -> None:
+    """One bit of one MACed answer is altered on its way: the run stops there, whatever the tag has done."""
+    macs = 0
+    for at in range(60):
+        desk = Desk(tmp_path / str(at), "ntag424")
+        altered: list[bytes] = []
+
+        def flip(
+            command: bytes,
+            exchange: Callable[[bytes], bytes],
+            desk: Desk = desk,
+            at: int = at,
+            altered: list[bytes] = altered,
+        ) -> bytes:
+            number = desk.air.commands
+            answer = exchange(command)
+            if number == at and command[0] == 0x90 and command[1] in (0x64, 0xC4, 0x5F, 0xF5) and len(answer) >= 10:
+                altered.append(command)
+                return answer[:-3] + bytes([answer[-3] ^ 1]) + answer[-2:]
+            return answer
+
+        outcome = written_through(desk, flip)
+        if not altered:
+            continue
+        if altered[0][:2] == b"\x90\xf5" and len(altered[0]) < 9:
+            continue  # asked before the authentication: nothing MACs that
+        macs += 1
+        assert not outcome.good, (at, altered)
+        assert (outcome.code, "MAC" in outcome.reason) == ("answer", True)
+        assert desk.run(personalise.recover).good
+    assert macs >= 9, "four versions, four keys, settings"
+
+
+def test_a_chip_that_cannot_prove_its_key_is_refused() -> None:
+    """Whoever only repeats a challenge has no key: RndA must come back."""
+    challenge = Challenge.of(FACTORY_KEY, bytes(range(16)), bytes(16))
+    good = aes.encrypt(FACTORY_KEY, bytes(4) + rotate(bytes(range(16))) + bytes(12))
+    assert challenge.session(good).transaction == bytes(4)
+    for wrong in (aes.encrypt(FACTORY_KEY, bytes(4) + bytes(range(16)) + bytes(12)), bytes(32), challenge.response):
+        with pytest.raises(TagAnswerError, match="did not prove"):
+            challenge.session(wrong)
+
+
+def test_a_tag_that_forgets_its_link_is_not_written(tmp_path: Path) -> None:
+    """It says yes to every page and keeps one of them as it was: only reading it again shows that."""
+    for page in range(4, 16):  # those behind it are mirrored over
+        desk = Desk(tmp_path / str(page), "ntag215")
+
+        def forget(command: bytes, exchange: Callable[[bytes], bytes], page: int = page) -> bytes:
+            return b"\x0a" if command[:2] == bytes([0xA2, page]) else exchange(command)
+
+        outcome = written_through(desk, forget)
+        assert outcome.state == "unfinished", (page, outcome)
+        assert desk.journal.history(UID).stage == "writing"
 
 
 def _swap_at(desk: Desk, at: int, act: Callable[[], object]) -> None:
