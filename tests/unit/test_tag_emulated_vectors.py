@@ -5,11 +5,15 @@ mirror, LRP), and two exchanges of others with real TagTamper chips in LRP mode.
 """
 
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tag_client import APPLICATION, ZERO_KEY, Ev2, ask, cbc, read_ndef, write_ndef
 
 from tallystick_tools import tag_ntag424_crypto as crypto
+from tallystick_tools import tag_ntag424_lrp as lrp
+from tallystick_tools import tag_ntag424_native as chip_native
 from tallystick_tools.tag_ntag424 import Ntag424
 from tallystick_tools.tag_ntag424_chip import Authentication
 from tallystick_tools.tag_ntag424_lrp import LrpSession
@@ -250,3 +254,32 @@ def lrp_mac(random_a: str, random_b: str, data: str) -> bytes:
 
 def lrp_session(random_a: str, random_b: str) -> LrpSession:
     return LrpSession(ZERO_KEY, bytes.fromhex(random_a), bytes.fromhex(random_b), b"")
+
+
+WRONG_STEPS = [
+    pytest.param(crypto, "truncated", lambda mac: mac[::2], test_sun_with_zero_keys_is_the_published_link, id="MAC"),
+    pytest.param(crypto, "unpadded", lambda data: data[:-1], test_change_key_of_an12196_both_forms, id="padding"),
+    pytest.param(chip_native, "crc32_of_key", lambda key: b"\0" * 4, test_change_key_of_an12196_both_forms, id="CRC"),
+    pytest.param(
+        crypto, "session_context", lambda a, b: a + b[:10], test_ev2_first_answers_as_an12196_shows, id="session keys"
+    ),
+    pytest.param(lrp, "_doubled", lambda block: block, test_lrp_link_is_the_published_one, id="LRP subkeys"),
+    pytest.param(
+        crypto.AesMirror,
+        "encrypted",
+        lambda self, data: crypto.encrypt(self._encryption_key, bytes(16), data),
+        test_sun_with_file_data_is_the_published_link,
+        id="IV of file data",
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "name", "wrong", "held_by"), WRONG_STEPS)
+def test_a_wrong_step_anywhere_is_noticed(
+    where: Any, name: str, wrong: Callable[..., Any], held_by: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Controls: with one step of the emulator's cryptography wrong, the test of its published numbers must fail."""
+    held_by()
+    monkeypatch.setattr(where, name, wrong)
+    with pytest.raises(AssertionError):
+        held_by()

@@ -10,9 +10,9 @@ from tallystick_tools.errors import ChipRefusal
 from tallystick_tools.tag_ntag424_crypto import ZERO_IV, AesSession, Session, decrypt, encrypt
 from tallystick_tools.tag_ntag424_eeprom import KEY_BYTES, Eeprom
 from tallystick_tools.tag_ntag424_files import (
-    HAS_LIMIT,
     KEYS,
     LENGTH_ERROR,
+    LIMITS_READS,
     MIRRORS_COUNTER,
     PERMISSION_DENIED,
     File,
@@ -181,7 +181,7 @@ class Chip:
         if self._image is None or self._image[:2] != (kind, file.number):
             mirroring = file.settings.mirroring
             if mirroring is not None and mirroring.options & MIRRORS_COUNTER:
-                limited = bool(mirroring.options & HAS_LIMIT)
+                limited = bool(mirroring.options & LIMITS_READS)
                 if limited and file.counter >= mirroring.offsets["limit"]:
                     raise ChipRefusal(PERMISSION_DENIED)
                 if file.counter >= READ_COUNTER_MAX:

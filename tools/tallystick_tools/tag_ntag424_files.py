@@ -16,7 +16,7 @@ KEYS = 5
 NDEF_FILE = 2
 UID_CHARACTERS, COUNTER_CHARACTERS, MAC_CHARACTERS, TAMPER_CHARACTERS = 14, 6, 16, 2
 NOT_MIRRORED = 0xFFFFFF
-MIRRORS_UID, MIRRORS_COUNTER, HAS_LIMIT, ENCRYPTS, MIRRORS_TAMPER, ASCII = 0x80, 0x40, 0x20, 0x10, 0x08, 0x01
+MIRRORS_UID, MIRRORS_COUNTER, LIMITS_READS, ENCRYPTS, MIRRORS_TAMPER, ASCII = 0x80, 0x40, 0x20, 0x10, 0x08, 0x01
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Mirroring:
                 yield "encrypted"
                 yield "encrypted_length"
             yield "mac"
-        if self.options & HAS_LIMIT:
+        if self.options & LIMITS_READS:
             yield "limit"
 
     def to_bytes(self) -> bytes:
@@ -141,7 +141,7 @@ def check(new: Settings, file: File, lrp: bool, tag_tamper: bool) -> None:
     _check_offsets(new.mirroring, len(file.data), LrpMirror.picc_data_bytes if lrp else AesMirror.picc_data_bytes)
     # Enabling counts from 0 again; a limit of a file that mirrors already must lie above its counter.
     counter = file.counter if file.settings.mirroring else 0
-    if new.mirroring.options & HAS_LIMIT and new.mirroring.offsets["limit"] <= counter:
+    if new.mirroring.options & LIMITS_READS and new.mirroring.offsets["limit"] <= counter:
         raise ChipRefusal(PARAMETER_ERROR)
 
 
@@ -157,7 +157,7 @@ def _check_options(new: Mirroring, tag_tamper: bool) -> None:
         new.meta_read == NEVER and uid,
         new.counter_read != NEVER and not counter,
         options & ENCRYPTS and (new.file_read == NEVER or not uid or not counter),
-        options & HAS_LIMIT and not counter,
+        options & LIMITS_READS and not counter,
     )
     if any(wrong):
         raise ChipRefusal(PARAMETER_ERROR)
