@@ -14,6 +14,7 @@ from tallystick_finance import decide as core
 from tallystick_proof import bundle, checkpoint, entry, keys, merkle, note, statement, tiles, tlog_proof
 from tallystick_proof.entry import GatewayEntry, LedgerEntry
 from tallystick_proof.keys import Signer
+from tallystick_proof.loan_rules import Rules
 from tallystick_proof.policy import Witnessed
 from tallystick_proof.time import AnchorTime
 from tallystick_proof.trust import Trust
@@ -189,7 +190,7 @@ class Loan:
     association: bytes
     nodes: list[str]
     state: core.State
-    rules: core.Rules
+    rules: Rules
     decisions: list[Decided] = field(default_factory=list)
     folded: dict[bytes, int] = field(default_factory=dict)
 
@@ -345,7 +346,7 @@ class World:
         since_ms = self.ledger.check(self.ledger.first_note(self.statements[association_id][1])).earliest_ms
         assert since_ms is not None
         state = core.initial_state(facility_, pledge_, association_, since_ms)
-        rules = core.Rules.parse(facility_.body["rules"])
+        rules = Rules.parse(facility_.body["rules"])
         return Loan(facility_id, pledge_id, association_id, list(nodes), state, rules)
 
     def decide(self, loan: Loan, checkpoint_note: bytes, **changes: Any) -> Decided:

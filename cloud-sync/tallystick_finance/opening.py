@@ -9,7 +9,7 @@ import json
 from typing import NamedTuple
 
 from tallystick_finance import money, readings, records, views
-from tallystick_finance.decide import DecideError, NotOpenable, Rules, State, initial_state, silent_at_ms
+from tallystick_finance.decide import DecideError, NotOpenable, State, initial_state, silent_at_ms
 from tallystick_finance.errors import MoneyError, Refused
 from tallystick_finance.finance import Finance
 from tallystick_finance.records import Loan
@@ -19,6 +19,7 @@ from tallystick_ledger.db import Tx
 from tallystick_ledger.evidence import MAX_WINDOW_READINGS
 from tallystick_proof import statement
 from tallystick_proof.keys import DECISION, NODE, ORGANISATION
+from tallystick_proof.loan_rules import Rules
 from tallystick_proof.statement import Statement
 from tallystick_wire import cbor
 

@@ -18,7 +18,6 @@ from tallystick_finance.decide import (
     Event,
     Node,
     Observation,
-    Rules,
     State,
     decide,
     event_value,
@@ -35,6 +34,7 @@ from tallystick_ledger.facts import READING, Fact, facts
 from tallystick_ledger.segment import VALID
 from tallystick_ledger.submit import submit
 from tallystick_proof import entry, statement
+from tallystick_proof.loan_rules import Rules
 from tallystick_proof.time import AnchorTime
 from tallystick_wire import cbor, reading
 

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from tallystick_finance import money
-from tallystick_finance.decide import BPS, Effect, Rules, State
+from tallystick_finance.decide import Effect, State
 from tallystick_finance.records import Event, Loan
+from tallystick_proof.loan_rules import BPS, Rules
 from tallystick_proof.statement import Statement
 from tallystick_wire import cbor
 

@@ -7,6 +7,7 @@ ProofError
     CheckpointError     not a canonical checkpoint, or an origin that is none
     PolicyError         a witness policy, or a note that the policy refuses
     StatementError      not a statement of a known kind, or not signed by who must sign it
+    RulesError          not the rules of a loan that can be opened
     EnrolmentError      an enrolment or revocation that the keys and the log order do not allow
     EntryError          not an entry of a gateway's or the ledger's tree
     SyncError           a sync request or answer whose structure is wrong: nothing of it is kept
@@ -45,6 +46,10 @@ class PolicyError(ProofError):
 
 class StatementError(ProofError):
     """Not a statement of a known kind, or not signed by who must sign it."""
+
+
+class RulesError(ProofError):
+    """Not the rules of a loan that can be opened."""
 
 
 class EnrolmentError(ProofError):

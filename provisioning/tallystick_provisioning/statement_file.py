@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tallystick_proof import keys, statement
-from tallystick_proof.errors import StatementError
+from tallystick_proof.errors import RulesError, StatementError
+from tallystick_proof.loan_rules import Rules
 from tallystick_provisioning.errors import StatementFileError
 from tallystick_wire import cbor, senml
 
@@ -38,7 +39,9 @@ def body(kind: str, text: str, signer: keys.Signer, origin: str, jti: bytes) -> 
     whole = {"aud": origin, "jti": jti, "exp": None, **fields}
     try:
         statement.check_body(kind, cbor.Map(list(whole.items())))
-    except StatementError as error:
+        if kind == keys.FACILITY:
+            Rules.parse(whole["rules"])  # a ledger would take any; no loan could ever be opened under bad ones
+    except (StatementError, RulesError) as error:
         raise StatementFileError(str(error)) from None
     return whole
 

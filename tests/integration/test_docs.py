@@ -18,12 +18,12 @@ from ledger_support import LiveLedger, TestGateway
 
 from tallystick_edge import config as edge_config
 from tallystick_edge.metrics import Metrics
-from tallystick_finance.decide import Rules
 from tallystick_finance.errors import PROBLEMS
 from tallystick_ledger import export
 from tallystick_proof import archive
 from tallystick_proof.evidence import LINKS
 from tallystick_proof.keys import Signer
+from tallystick_proof.loan_rules import Rules
 from tallystick_provisioning import statement_file
 from tallystick_tools import command
 from tallystick_tools.bench_figures import STEPS

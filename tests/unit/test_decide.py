@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick_finance import decide as core
-from tallystick_finance.decide import DecideError, Event, Node, NotOpenable, Observation, Rules, State, decide
-from tallystick_proof import chain, statement
+from tallystick_finance.decide import DecideError, Event, Node, NotOpenable, Observation, State, decide
+from tallystick_proof import chain, loan_rules, statement
+from tallystick_proof.errors import RulesError
 from tallystick_proof.keys import INSTALLER, NODE, ORGANISATION, Signer
+from tallystick_proof.loan_rules import Rules
 from tallystick_proof.statement import Statement
 from tallystick_proof.time import AnchorTime
 from tallystick_wire import cbor, reading, senml
@@ -151,7 +153,7 @@ def test_principal_at_the_limit_and_at_the_advance() -> None:
         ({"warm_limit": cbor.Tag(4, [True, 8])}, "warm_limit"),
         ({"warm_for_ms": 0}, "warm_for_ms"),
         ({"warm_for_ms": True}, "warm_for_ms"),
-        ({"silence_for_ms": core.MAX_RULE_MS + 1}, "silence_for_ms"),
+        ({"silence_for_ms": loan_rules.MAX_RULE_MS + 1}, "silence_for_ms"),
         ({"advance_bps": 10_001}, "advance_bps"),
         ({"cure_ms": None}, "cure_ms"),
         ({"grace_ms": 5}, "grace_ms"),
@@ -159,17 +161,17 @@ def test_principal_at_the_limit_and_at_the_advance() -> None:
     ],
 )
 def test_rules_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(DecideError, match=message):
+    with pytest.raises(RulesError, match=message):
         Rules.parse(cbor.Map(list((RULES | change).items())))
 
 
 def test_rules_must_be_whole() -> None:
     for name in RULES:
-        with pytest.raises(DecideError, match=name):
+        with pytest.raises(RulesError, match=name):
             Rules.parse(cbor.Map([(key, value) for key, value in RULES.items() if key != name]))
-    with pytest.raises(DecideError, match="map"):
+    with pytest.raises(RulesError, match="map"):
         Rules.parse([RULES])
-    with pytest.raises(DecideError, match="unknown"):
+    with pytest.raises(RulesError, match="unknown"):
         Rules.parse(cbor.Map([*RULES.items(), ([1], 1)]))
 
 

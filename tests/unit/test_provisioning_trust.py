@@ -16,6 +16,7 @@ from tallystick_provisioning.outbox import Outbox
 from tallystick_wire import cbor
 
 ORIGIN = "ledger.example/log"
+FACILITY = f'borrower = "{"11" * 32}"\ndecision_key = "{"22" * 32}"\ncurrency = "CNY"\nlimit_minor = 100\n'
 RULES = """
 [rules]
 warm_limit = "8.0"
@@ -110,8 +111,7 @@ def signer(role: str) -> Signer:
 
 def test_a_facility_from_toml() -> None:
     lender = signer(keys.ORGANISATION)
-    text = f'borrower = "{"11" * 32}"\ndecision_key = "{"22" * 32}"\ncurrency = "CNY"\nlimit_minor = 100\n{RULES}'
-    body = statement_file.body(keys.FACILITY, text, lender, ORIGIN, bytes(16))
+    body = statement_file.body(keys.FACILITY, FACILITY + RULES, lender, ORIGIN, bytes(16))
     assert (body["lender"], body["borrower"], body["aud"]) == (lender.thumbprint, b"\x11" * 32, ORIGIN)
     assert body["rules"]["warm_limit"] == cbor.Tag(4, [-1, 80])
     assert body["rules"]["cure_ms"] == 86_400_000
@@ -145,6 +145,8 @@ def test_no_decimals(value: object) -> None:
         ("revocation", f'thumbprint = "{"11" * 32}"\nreason = "bored"', "reason must be one of retired, compromised"),
         ("facility", f'lender = "{"11" * 32}"', "lender: is not the key that signs"),
         ("facility", "rules = 5", "rules: must be a table"),
+        ("facility", FACILITY + RULES.replace("cure_ms", "curing_ms"), r"rules: unknown \['curing_ms'\], missing"),
+        ("facility", FACILITY + RULES.replace("haircut_silence_bps = ", "haircut_silence_bps = 1"), "from 0 to 10000"),
     ],
 )
 def test_what_is_wrong_is_named(kind: str, text: str, complaint: str) -> None:

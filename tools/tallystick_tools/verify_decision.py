@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tallystick_proof import keys, verdict
-from tallystick_proof.errors import CannotTell, NotVerified
+from tallystick_proof.errors import CannotTell, NotVerified, RulesError
 from tallystick_proof.evidence import Evidence, VerifiedReading
 from tallystick_proof.facts import VerifiedStatement
+from tallystick_proof.loan_rules import Rules
 from tallystick_proof.statement import Statement
 from tallystick_proof.verdict import Step, Verified, counted
 from tallystick_wire import cbor
@@ -53,7 +54,7 @@ class LoanVerdict:
     pledge: Statement
     association: Statement
     decisions: tuple[Recomputed, ...]
-    rules: "core.Rules"
+    rules: Rules
 
 
 def verify_decision(evidence: Evidence, now_ms: int | None = None) -> LoanVerdict:
@@ -67,9 +68,9 @@ def verify_decision(evidence: Evidence, now_ms: int | None = None) -> LoanVerdic
     if since_ms is None:
         raise NotVerified("time", "nothing bounds the beginning of the loan: decisions need witnessed time")
     try:
-        rules = core.Rules.parse(facility.statement.body["rules"])
+        rules = Rules.parse(facility.statement.body["rules"])
         state = core.initial_state(facility.statement, pledge.statement, association.statement, since_ms)
-    except core.DecideError as error:
+    except (RulesError, core.DecideError) as error:
         raise NotVerified("statement", f"the statements open no loan: {error}") from error
     readings: list[VerifiedReading] = []
     recomputed: list[Recomputed] = []
@@ -142,7 +143,7 @@ def _recompute(
     evidence: Evidence,
     signed: VerifiedStatement,
     state: "core.State",
-    rules: "core.Rules",
+    rules: Rules,
     last: dict[bytes, VerifiedReading],
 ) -> _Found:
     """Steps 4 to 6 for one decision. `last` holds each node's last reading and is moved on."""
