@@ -6,9 +6,9 @@ from typing import Any
 import ndef  # type: ignore[import-untyped]
 import nfc.tag.tt4  # type: ignore[import-untyped]
 import pytest
-from nfcpy_udp import activate, open_reader
 from tag_client import Ev2, ask
 
+from tallystick_tools.nfcpy_udp import activate, open_reader
 from tallystick_tools.tag_field import EmulatedTag, Field
 from tallystick_tools.tag_ntag21x import Ntag21x
 from tallystick_tools.tag_ntag424 import Ntag424

@@ -11,8 +11,8 @@ from typing import Any
 import ndef  # type: ignore[import-untyped]
 import pytest
 from nfc.tag.tt4 import Type4TagCommandError  # type: ignore[import-untyped]
-from nfcpy_udp import activate, open_reader
 
+from tallystick_tools.nfcpy_udp import activate, open_reader
 from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_ntag424 import Ntag424
 from tallystick_tools.tag_udp import UdpTagServer

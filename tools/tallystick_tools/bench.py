@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_READINGS = 2000  # a day and a half at one a minute
 MIN_READINGS = 20  # fewer are lost in what a step costs once
 MAX_READINGS = 50_000  # one window bundle holds them all
+DEFAULT_TAGS = 20
+MIN_TAGS = 2  # the first one of a kind makes what a process makes once
+MAX_TAGS = 1000  # the largest job
 ROUNDS = 5  # the median of five is not moved by two disturbed rounds
 
 
@@ -84,6 +87,39 @@ def node(*, json: bool = False) -> int:
             print(dumps(bench_board_figures.as_json(found), indent=2))
         else:
             bench_board_figures.show(Console(), found)
+
+    return _measured(measure)
+
+
+def nfc(*, tags: int = DEFAULT_TAGS, json: bool = False) -> int:
+    """How many tags a minute get their identity over the emulated link, beside nfcpy's plain NDEF write of the same.
+
+    Emulated NTAG 424 DNA and NTAG215 answer nfcpy's udp driver in this process; keys are changed, journalled on disk
+    and verified as on a real desk. There is no radio in it: read the ratios and where the time goes.
+
+    Examples:
+        tallystick bench nfc
+        tallystick bench nfc --tags 40 --json > nfc.json
+
+    Parameters
+    ----------
+    tags
+        How many tags of each kind in each of the five rounds.
+    json
+        Print {"figures": {name: number}, "machine": {...}, "peer": "..."} instead of the table.
+    """
+    if not MIN_TAGS <= tags <= MAX_TAGS:
+        print(f"--tags must be from {MIN_TAGS} to {MAX_TAGS}, not {tags}", file=sys.stderr)
+        return 2
+
+    def measure(folder: Path, progress: "Progress") -> None:
+        from tallystick_tools import bench_tags, bench_tags_figures
+
+        found = bench_tags.figures(bench_tags.rounds(folder, tags, progress))
+        if json:
+            print(dumps(bench_tags_figures.as_json(found), indent=2))
+        else:
+            bench_tags_figures.show(Console(), found)
 
     return _measured(measure)
 

@@ -117,6 +117,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
         {
             "chain": ("tallystick_tools.bench:chain", "Readings per CPU-second for each step of the chain."),
             "node": ("tallystick_tools.bench:node", "What a reading costs a board: instructions, bytes, flash, heap."),
+            "nfc": ("tallystick_tools.bench:nfc", "Tags a minute over the emulated link, beside nfcpy's plain write."),
         },
     ),
 }

@@ -7,6 +7,7 @@ for NTAG21x is built in.
 """
 
 import hashlib
+from functools import lru_cache
 
 from ecdsa import NIST224p, SigningKey  # type: ignore[import-untyped]
 from ecdsa.curves import Curve, SECP128r1  # type: ignore[import-untyped]
@@ -28,11 +29,13 @@ ORIGINALITY_PUBLIC_KEY_21X: bytes = _KEY_21X.verifying_key.to_string("uncompress
 ORIGINALITY_PUBLIC_KEY_424: bytes = _KEY_424.verifying_key.to_string("uncompressed")  # 57 bytes
 
 
+@lru_cache(maxsize=4096)  # a signature takes milliseconds, and a tag is asked often
 def sign_21x(uid: bytes) -> bytes:
     """32 bytes, r || s: NXP's own where it is published, else the emulator's."""
     return PUBLISHED.get(uid) or _sign(_KEY_21X, uid)
 
 
+@lru_cache(maxsize=4096)
 def sign_424(uid: bytes) -> bytes:
     """56 bytes, r || s, of the emulator's key."""
     return _sign(_KEY_424, uid)
