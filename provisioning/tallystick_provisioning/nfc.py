@@ -12,7 +12,6 @@ TYPE2: Family = "type2"
 TYPE4: Family = "type4"
 COMMAND_TIMEOUT_S = 0.5  # a tag answers within 20 ms; a busy computer may not look for a while
 SENSE_TIMEOUT_S = 2.0
-MAX_COMMAND_BYTES = 261  # a short APDU with 255 bytes of data, its Lc and Le
 MAX_RESPONSE_BYTES = 258  # 256 bytes and a status word
 
 

@@ -18,7 +18,7 @@ SEAL_CHARACTERS = 2
 MIRROR_CHARACTERS = 14 + 1 + 6  # UID, x, counter
 # Bytes of the NDEF message that fit. 424: a file of 256 with the length in front. NTAG21x: the data area without what
 # the factory put there, the TLV's head and, where there is room for it, its terminator.
-MAX_MESSAGE_BYTES: dict[Chip, int] = {"ntag213": 137, "ntag215": 492, "ntag216": 868, "ntag424": 254, "ntag424tt": 254}
+ROOM_BYTES: dict[Chip, int] = {"ntag213": 137, "ntag215": 492, "ntag216": 868, "ntag424": 254, "ntag424tt": 254}
 MAX_URL_CHARACTERS = 1000  # of a link that is parsed: beyond any tag
 _SHORT_RECORD_BYTES = 255
 _URI_HTTPS = 4  # NFC Forum URI record: the code for https://
@@ -88,9 +88,9 @@ def _assemble(pieces: list[str]) -> tuple[bytes, list[int]]:
 
 
 def _checked(chip: Chip, message: bytes, offsets: list[int]) -> Link:
-    if len(message) > MAX_MESSAGE_BYTES[chip]:
+    if len(message) > ROOM_BYTES[chip]:
         raise OrderError(
-            f"the link needs {len(message)} bytes and an {CHIPS[chip]} holds {MAX_MESSAGE_BYTES[chip]}: "
+            f"the link needs {len(message)} bytes and an {CHIPS[chip]} holds {ROOM_BYTES[chip]}: "
             "take a shorter host or serial, or a larger tag"
         )
     if chip in TYPE2_CHIPS:

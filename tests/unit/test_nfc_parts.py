@@ -161,7 +161,7 @@ def test_journal_holds_no_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_longest_link_fits_and_one_more_does_not(chip: Chip) -> None:
-    limit = tag_link.MAX_MESSAGE_BYTES[chip]
+    limit = tag_link.ROOM_BYTES[chip]
     long = replace(order(chip), item=item("09506000134352", "%" * 20), host="h")  # each % is written as three
     host = "h" * min(64, 1 + limit - len(tag_link.build(long).message))
     longest = tag_link.build(replace(long, host=host))
@@ -229,7 +229,7 @@ def test_layouts_agree_with_the_emulated_models(chip: Chip) -> None:
 @pytest.mark.parametrize("chip", TYPE2_CHIPS)
 def test_messages_of_every_length_come_back(chip: Chip) -> None:
     layout = LAYOUTS[chip]
-    for length in range(tag_link.MAX_MESSAGE_BYTES[chip] + 1):
+    for length in range(tag_link.ROOM_BYTES[chip] + 1):
         message = bytes(index % 251 for index in range(length))
         pages = ntag21x.data_pages(layout, message)
         data = b"".join(pages)
