@@ -9,6 +9,7 @@ import json
 from tallystick_node.battery import Battery
 from tallystick_node.ds18b20 import NAMES, ROM_BYTES, Probes
 from tallystick_node.errors import NodeError
+from tallystick_node.sensor import listed
 from tallystick_node.sht3x import Sht3x
 from tallystick_node.switch import Switch
 
@@ -76,7 +77,7 @@ def channels(machine: "Any", wired: "Wiring") -> "list[Channel]":
     for name, wire in (("d", "door"), ("o", "case")):
         if wired[wire] is not None:
             found += Switch(name, machine.Pin(wired[wire], machine.Pin.IN, pull)).channels()
-    return found
+    return listed(found)
 
 
 def _probes(machine: "Any", wired: "Wiring") -> "list[Channel]":

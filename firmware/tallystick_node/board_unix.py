@@ -142,7 +142,7 @@ class UnixBoard:
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
         room = ColdRoom(int(os.getenv("TALLYSTICK_SEED") or 1), _excursion(os.getenv("TALLYSTICK_EXCURSION")))
         names = (os.getenv("TALLYSTICK_SENSORS") or room_sensors.USUAL).split()
-        if os.getenv("TALLYSTICK_DOOR") == "1":
+        if os.getenv("TALLYSTICK_DOOR") == "1" and "door" not in names:
             names.append("door")
         fault = _fault(os.getenv("TALLYSTICK_FAULT"))
         self.channels = room_sensors.RoomSensors(room, self.uptime_ms, names, fault).channels

@@ -9,6 +9,7 @@ from tallystick_node.ds18b20 import Probes
 from tallystick_node.emulated_i2c import EmulatedI2c, EmulatedSht3x
 from tallystick_node.emulated_onewire import EmulatedDs18b20, EmulatedWire
 from tallystick_node.errors import NodeError
+from tallystick_node.sensor import listed
 from tallystick_node.sht3x import Sht3x
 from tallystick_node.switch import Switch
 
@@ -56,6 +57,7 @@ class RoomSensors:
         self.channels: "list[Channel]" = []
         for name in names:
             self.channels += self._drivers[name]().channels()
+        listed(self.channels)
         for channel in self.channels:
             channel.read = self._after_living(channel.read)
             if channel.per_minute is not None:

@@ -186,6 +186,15 @@ class Belief:
         self.switch: bool = saved[8]
 
 
+def listed(channels: "list[Channel]") -> "list[Channel]":
+    """The channels of a board, each name once."""
+    names = [channel.name for channel in channels]
+    for name in names:
+        if names.count(name) > 1:
+            raise NodeError("two channels are called %s" % name)
+    return channels
+
+
 def measure(channels: "list[Channel]", uptime_ms: int, essentials_only: bool = False) -> Taken:
     """Ask every channel, in their order. At least one record comes out, and no exception."""
     records: "list[senml.Record]" = []

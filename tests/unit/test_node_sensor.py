@@ -95,6 +95,12 @@ def test_a_letter_without_a_meaning_is_refused() -> None:
         Channel("zz", says(1))
 
 
+def test_two_channels_of_one_name_are_refused() -> None:
+    with pytest.raises(NodeError, match="two channels are called t"):
+        sensor.listed([air(400), Channel("h", says(70)), air(400)])
+    assert sensor.listed([]) == []
+
+
 # --- plausibility
 
 

@@ -40,6 +40,12 @@ def test_without_micropython_it_says_what_is_missing(
     [
         ({"seed": 0}, "--seed must be"),
         ({"interval_ms": 0}, "--interval-ms must be from 10"),
+        ({"sensors": ""}, "--sensors must be some of sht3x"),
+        ({"sensors": "sht3x sht3x"}, "--sensors must be some of sht3x"),
+        ({"sensors": "thermometer"}, "--sensors must be some of sht3x"),
+        ({"fault": "broken,1,2"}, "--fault must be one of silent"),
+        ({"fault": "silent"}, "--fault must be one of silent"),
+        ({"fault": "silent,1,x"}, "--fault must be one of silent"),
         ({"interval_ms": -5}, "--interval-ms must be from 10"),
         ({"excursion": "30"}, "--excursion must be START_S,DURATION_S"),
         ({"excursion": "-1,5"}, "--excursion must be"),

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from tallystick_node import room_sensors
 from tallystick_provisioning import lock_file
 from tallystick_provisioning.errors import FileError
 from tallystick_tools.errors import NodeError
@@ -17,7 +18,14 @@ _EXCURSION = re.compile(r"\d{1,9}(\.\d{1,3})?,\d{1,9}(\.\d{1,3})?")
 
 
 def simulate(
-    directory: Path, *, seed: int = 1, interval_ms: int = 1000, excursion: str = "", door: bool = False
+    directory: Path,
+    *,
+    seed: int = 1,
+    interval_ms: int = 1000,
+    excursion: str = "",
+    door: bool = False,
+    sensors: str = room_sensors.USUAL,
+    fault: str = "",
 ) -> int:
     """Run a real MicroPython node on a pty of this machine until Ctrl-C or SIGTERM.
 
@@ -38,8 +46,12 @@ def simulate(
         "START_S,DURATION_S" of uptime in which the cold room fails.
     door
         The node has a door switch.
+    sensors
+        What hangs in the cold room, of sht3x, ds18b20, battery and door: real drivers on emulated chips.
+    fault
+        "KIND,START_S,DURATION_S" of uptime: silent, checksum, heater, stuck, short or power-on.
     """
-    complaint = _complaint(directory, seed, interval_ms, excursion)
+    complaint = _complaint(directory, seed, interval_ms, excursion) or _sensor_complaint(sensors, fault)
     if complaint:
         print(f"could not run: {complaint}", file=sys.stderr)
         return 2
@@ -48,6 +60,8 @@ def simulate(
         "TALLYSTICK_INTERVAL_MS": str(interval_ms),
         "TALLYSTICK_EXCURSION": excursion,
         "TALLYSTICK_DOOR": "1" if door else "",
+        "TALLYSTICK_SENSORS": sensors,
+        "TALLYSTICK_FAULT": fault,
         "TALLYSTICK_ACKS_DIR": str(directory / "acks"),
     }
     taken = f"{directory}: a node runs in this folder already"
@@ -78,6 +92,16 @@ def _complaint(directory: Path, seed: int, interval_ms: int, excursion: str) -> 
         return f"--interval-ms must be from {MIN_INTERVAL_MS} to {MAX_INTERVAL_MS}, not {interval_ms}"
     if excursion and not _EXCURSION.fullmatch(excursion):
         return f"--excursion must be START_S,DURATION_S like 30,60, not {excursion!r}"
+    return None
+
+
+def _sensor_complaint(sensors: str, fault: str) -> str | None:
+    names = sensors.split()
+    if not names or len(set(names)) != len(names) or not set(names) <= set(room_sensors.SENSORS):
+        return f"--sensors must be some of {', '.join(room_sensors.SENSORS)}, not {sensors!r}"
+    kind, _, times = fault.partition(",")
+    if fault and not (kind in room_sensors.FAULTS and _EXCURSION.fullmatch(times)):
+        return f"--fault must be one of {', '.join(room_sensors.FAULTS)} with ,START_S,DURATION_S, not {fault!r}"
     return None
 
 
