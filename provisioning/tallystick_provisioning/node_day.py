@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick_provisioning import enrolments, flash_board, key_file, site
+from tallystick_provisioning import enrolments, flash_board, key_file, site, update_keys
 from tallystick_provisioning.boards import Board, Boards
 from tallystick_provisioning.enrol_node import NodeJob
 from tallystick_provisioning.node_plan import SALT_BYTES, PlannedNode
@@ -64,7 +64,10 @@ def shared(folder: Path, firmware: Path, model: str) -> NodePlan:
     authority = key_file.load(folder / AUTHORITIES / "node.key", "authority-node")
     enrolments.check_authority(authority, trust, "node")
     outbox = Outbox(folder / AUTHORITIES / "outbox")
-    job = NodeJob(trust, authority, site.load(folder / SITE_KEY), outbox, secrets.token_bytes)
+    site_key = folder / SITE_KEY
+    job = NodeJob(
+        trust, authority, site.load(site_key), outbox, secrets.token_bytes, update_keys=update_keys.beside(site_key)
+    )
     return NodePlan(job, flash_board.tree_files(firmware), model)
 
 

@@ -13,11 +13,11 @@ FAULTS = "f"
 
 
 def complaints(
-    taken: Sequence[reading.Reading], public_key: bytes, origin: str, pen: int, told_firmware: bytes
+    taken: Sequence[reading.Reading], public_key: bytes, origin: str, pen: int, told_firmware: bytes | None
 ) -> list[str]:
     """What is wrong with a node's first readings, in order; empty when it may go to work.
 
-    `told_firmware` is the hash that it told when it was asked who it is.
+    `told_firmware` is the hash that it told when it was asked who it is; None: readings of earlier firmware may come.
     """
     wrong: list[str] = []
     for one in taken:
@@ -28,7 +28,7 @@ def complaints(
         wrong += [f"reading {one.chain.seq}: {fault}" for fault in _measured(one.pack)]
     wrong += _chained(taken, public_key, origin)
     booted = [one.boot_record for one in taken if one.boot_record is not None]
-    if any(record.firmware_hash != told_firmware for record in booted):
+    if told_firmware is not None and any(record.firmware_hash != told_firmware for record in booted):
         wrong.append("the firmware that signs is not the one that answered")
     return list(dict.fromkeys(wrong))
 

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS node(
     step TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL DEFAULT '',
     enrolment TEXT NOT NULL DEFAULT '',
+    firmware_version INTEGER NOT NULL DEFAULT 0,
+    config_version INTEGER NOT NULL DEFAULT 0,
     changed_ms INTEGER NOT NULL
 )
 """
@@ -53,6 +55,8 @@ class KnownNode:
     step: str
     reason: str
     enrolment: str
+    firmware_version: int  # of the last signed offer that it took, 0 for none
+    config_version: int
     changed_ms: int
 
     @property
@@ -132,6 +136,10 @@ class NodeTable:
         if not 0 < len(place) <= MAX_NAME_CHARACTERS or not place.isprintable():
             raise PlanError(f"place: must be 1 to {MAX_NAME_CHARACTERS} printable characters")
         self.change(serial, {"place": place, "changed_ms": now_ms})
+
+    def took(self, serial: str, kind: str, version: int, now_ms: int) -> None:
+        """A node runs this version of its `kind`, firmware or config."""
+        self.change(serial, {f"{kind}_version": version, "changed_ms": now_ms})
 
     def change(self, serial: str, fields: Mapping[str, object]) -> None:
         with self._foreign():

@@ -3,7 +3,6 @@
 Repeating it does no harm: what is done already is found done. Whatever a board does ends in a NodeReport.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,18 +10,16 @@ from dataclasses import dataclass, replace
 from tallystick_proof import keys
 from tallystick_provisioning import flash_board, node_self_test
 from tallystick_provisioning.boards import Board
-from tallystick_provisioning.enrol_node import Cable, NodeJob, enrol_node, say_hello
+from tallystick_provisioning.enrol_node import NodeJob, enrol_node, say_hello
 from tallystick_provisioning.enrolments import NodeExtra
 from tallystick_provisioning.errors import BoardLost, NodeRefused, PortError, ProvisioningError, SelfTestFailed
-from tallystick_provisioning.serial_port import SerialPort
-from tallystick_wire import message, reading
+from tallystick_provisioning.first_reading import listen, open_port
+from tallystick_wire import reading
 from tallystick_wire.errors import WireError
 
 CONNECT, FLASH, ENROL, TEST, DONE = STEPS = ("connect", "flash", "enrol", "self-test", "done")
 HELLO_TIMEOUT_S = 3.0  # a node answers in milliseconds; what is silent so long is asked whether it is blank
 CONNECT_TIMEOUT_S = 30.0  # a board that was just plugged in boots for a few seconds
-READING_TIMEOUT_S = 90.0  # the slowest usual rhythm is a reading a minute
-PORT_TRIES, PORT_PAUSE_S = 10, 0.5  # a board that restarts takes its port away for a moment
 
 # What a person does next, by the step at which it stopped.
 NEXT_ACTION = {
@@ -108,7 +105,7 @@ def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> 
 
 
 def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
-    with closing(_port(report.port)) as cable:
+    with closing(open_port(report.port)) as cable:
         node = enrol_node(cable, plan.job, plan.model, report.serial, extra)
     if node.public_key != report.public_key:
         raise NodeRefused("another node answered than before: connect one node to a port")
@@ -117,8 +114,8 @@ def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> 
 
 def _test(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
     """The first readings, checked to the signature."""
-    with closing(_port(report.port)) as cable:
-        taken = _listen(cable, plan, report)
+    with closing(open_port(report.port)) as cable:
+        taken = listen(cable, keys.kid(report.public_key), plan.job.monotonic)
     trust = plan.job.trust
     wrong = node_self_test.complaints(taken, report.public_key, trust.origin, trust.pen, report.firmware)
     if wrong:
@@ -126,46 +123,13 @@ def _test(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> N
     return replace(report, first_seq=taken[0].chain.seq, temperature=_shown(taken[0]))
 
 
-def _listen(cable: Cable, plan: NodePlan, report: NodeReport) -> list[reading.Reading]:
-    """The readings of this node, READINGS of them at least."""
-    deadline = plan.job.monotonic() + READING_TIMEOUT_S
-    kid = keys.kid(report.public_key)
-    taken: list[reading.Reading] = []
-    while plan.job.monotonic() < deadline:
-        for payload in cable.receive():
-            if _is_reading(payload):
-                taken.append(reading.parse(payload))
-        if any(one.kid != kid for one in taken):
-            raise NodeRefused("readings of another node arrive on this port")
-        if len(taken) >= node_self_test.READINGS:
-            return sorted(taken, key=lambda one: one.chain.seq)
-    raise SelfTestFailed(f"no reading within {READING_TIMEOUT_S:.0f} s")
-
-
 def _met(report: NodeReport, plan: NodePlan, timeout_s: float) -> NodeReport:
     """The report with the key and the firmware of the node that answers."""
-    with closing(_port(report.port)) as cable:
+    with closing(open_port(report.port)) as cable:
         node = say_hello(cable, plan.job.monotonic, timeout_s)
     if report.public_key and node.public_key != report.public_key:
         raise NodeRefused("another node answered than before: connect one node to a port")
     return replace(report, public_key=node.public_key, firmware=node.firmware_hash)
-
-
-def _port(path: str) -> SerialPort:
-    """The open port; a board that restarts right now is given a moment. PortError when it does not come back."""
-    for _ in range(PORT_TRIES - 1):
-        try:
-            return SerialPort(path)
-        except PortError:
-            time.sleep(PORT_PAUSE_S)
-    return SerialPort(path)
-
-
-def _is_reading(payload: bytes) -> bool:
-    try:
-        return message.kind(payload) == "reading"
-    except WireError:
-        return False
 
 
 def _shown(one: reading.Reading) -> str:

@@ -18,7 +18,11 @@ from tallystick_provisioning import (
 )
 from tallystick_provisioning.errors import StatementFileError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.node_fleet_commands import DEFAULT_TABLE
+from tallystick_provisioning.node_rollout import CANARIES
+from tallystick_provisioning.node_watch import PARALLEL
 from tallystick_provisioning.offers import Offer
+from tallystick_provisioning.rollout_commands import roll_out
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_provisioning.trust_setup import read_trust
 from tallystick_provisioning.update_node import push
@@ -134,14 +138,22 @@ def sign_firmware(
 @reporting()
 def update(
     *,
-    port: str,
     offer: Path,
     site_key: Path,
+    port: str | None = None,
     image: Path | None = None,
+    boards: str = "usb",
+    table: Path = DEFAULT_TABLE,
+    outdated: bool = False,
+    canary: int = CANARIES,
+    parallel: int = PARALLEL,
     dry_run: bool = False,
     json: bool = False,
 ) -> int:
-    """Bring a signed configuration or firmware to the node on a serial port.
+    """Bring a signed configuration or firmware to the node on a serial port, or to all connected nodes of the list.
+
+    Without --port it goes to every connected node that `node provision` wrote down: to the canaries first, one by one,
+    then to the rest. It stops where a node fails: what has not begun is left alone, and the exit code is 1.
 
     When it is interrupted, run it again: the node keeps what it has. New firmware runs on trial after the node's next
     boot and must get a reading through to a gateway within the hour, without losing power: do not unplug a node that
@@ -149,24 +161,37 @@ def update(
 
     Example:
         tallystick node update --port /dev/ttyUSB0 --offer pico.offer --site-key site/site.key
+        tallystick node update --offer pico.offer --site-key site/site.key --outdated --canary 2
 
     Parameters
     ----------
-    port
-        Serial port that the node is connected to.
     offer
         File of `node sign-config` or `node sign-firmware`.
     site_key
-        Key file that the gateways of the site share.
+        Key file that the gateways of the site share; trust.toml lies beside it.
+    port
+        Serial port of one node.
     image
         The firmware's image; default: the one of that hash beside the offer (*.image).
+    boards
+        `usb`, or a folder of links to serial ports whose names are serial numbers.
+    table
+        The site's list of nodes.
+    outdated
+        Leave out nodes that took this version, or a later one, according to the list.
+    canary
+        How many nodes go first, one by one.
+    parallel
+        Nodes at a time after the canaries.
     dry_run
-        Check the files and say what would be sent; open no port.
+        Check the files and say who would be sent what; send nothing.
     json
         Print one JSON object.
     """
     one = offer_files.read(offer, image)
     key = site.load(site_key)
+    if port is None:
+        return roll_out(one, site_key, boards, table, outdated, canary, parallel, dry_run, json)
     if dry_run:
         print(f"would offer {_words(one)}")
         return DONE

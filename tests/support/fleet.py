@@ -34,3 +34,14 @@ def tallystick(*words: str, code: int = 0) -> str:
     )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+def make_offer(site: Path, folder: Path, name: str, image: bytes) -> Path:
+    """`image` signed for every node of the site; the offer's file, the image beside it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.image"
+    path.write_bytes(image)
+    offer = path.with_suffix(".offer")
+    words = ["--key", str(site / "firmware.key"), "--trust", str(site / "trust.toml"), "--out", str(offer)]
+    tallystick("node", "sign-firmware", str(path), *words)
+    return offer

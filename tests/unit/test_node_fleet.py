@@ -4,11 +4,21 @@ import threading
 from pathlib import Path
 
 import pytest
+from update_support import config, order
 
 from tallystick_proof import keys, statement
-from tallystick_provisioning import boards, node_plan, node_self_test, node_survey
+from tallystick_provisioning import (
+    boards,
+    label_pdf,
+    node_label,
+    node_plan,
+    node_rollout,
+    node_self_test,
+    node_survey,
+)
 from tallystick_provisioning.boards import Board
 from tallystick_provisioning.errors import FileError, PlanError
+from tallystick_provisioning.node_rollout import Candidate
 from tallystick_provisioning.node_table import KnownNode, NodeTable
 from tallystick_provisioning.node_watch import Watch
 from tallystick_provisioning.provision_node import NodeReport
@@ -170,9 +180,34 @@ def test_the_list_is_private_and_json_shows_no_salt(tmp_path: Path) -> None:
     assert bytes(range(32)).hex() not in str(node.value())
 
 
+def candidate(serial: str, version: int = 0) -> Candidate:
+    return Candidate(Board(serial, "p"), serial, keys.thumbprint(SIGNER.public_key).hex(), version)
+
+
+def test_a_roll_out_leaves_out_who_has_it_and_whom_it_is_not_for() -> None:
+    found = [candidate("A"), candidate("B", version=5), candidate("C", version=4)]
+    five = config(ordered=order(5))
+    chosen = node_rollout.plan(found, five, outdated=True, canaries=2)
+    assert [one.name for one in chosen.todo] == ["A", "C"]
+    assert [one.name for one, _ in chosen.skipped] == ["B"]
+    assert len(node_rollout.plan(found, five, outdated=False, canaries=9).todo) == 3
+    elsewhere = config(ordered=order(5, target=bytes(8)))
+    assert not node_rollout.plan(found, elsewhere, outdated=False, canaries=1).todo
+
+
+def test_a_node_s_label_is_its_key_and_its_name(tmp_path: Path) -> None:
+    with NodeTable(tmp_path / "nodes.db") as nodes:
+        nodes.expect(node_plan.PlannedNode("A", "冷库 3"), "TS-1", bytes(32), 1)
+        nodes.came(NodeReport("A", "p", "done", public_key=SIGNER.public_key), 2)
+        made = node_label.of_node(nodes.find("A"))
+    assert made.qr == SIGNER.thumbprint.hex()
+    assert made.lines == ("冷库 3", "SN A", f"KID {SIGNER.kid.hex()}")
+    assert label_pdf.pages([made]).startswith(b"%PDF")
+
+
 def test_silent_nodes_come_first_in_a_survey() -> None:
     def node(serial: str) -> KnownNode:
-        return KnownNode(serial, serial, "", "", serial * 64, "", "", None, "", "done", "", "", 0)
+        return KnownNode(serial, serial, "", "", serial * 64, "", "", None, "", "done", "", "", 0, 0, 0)
 
     told = {"a" * 64: {"received_ms": 100_000, "gaps": []}, "b" * 64: {"received_ms": 1_000, "gaps": [[1, 3]]}}
     heard = node_survey.compare([node("a"), node("b"), node("c")], told, 130_000, 60)

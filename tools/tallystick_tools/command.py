@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "list": ("tallystick_provisioning.node_fleet_commands:list_nodes", "List the site's nodes."),
             "place": ("tallystick_provisioning.node_fleet_commands:place", "Write down where a node hangs."),
             "identify": ("tallystick_provisioning.node_fleet_commands:identify", "Make a connected node show itself."),
+            "labels": ("tallystick_provisioning.node_label:labels", "Print the labels of the working nodes."),
             "survey": ("tallystick_provisioning.node_fleet_commands:survey", "Which nodes the gateway hears."),
             "sign-config": (
                 "tallystick_provisioning.update_commands:sign_config",

@@ -1,0 +1,144 @@
+"""One offer for many connected nodes: the canaries first, one after the other; it stops where one fails.
+
+A node is through when it says that it runs what was offered, and its readings hold. New firmware is on trial until a
+gateway has acked a reading of it; that comes later, and without it the node goes back by itself.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from tallystick_proof import keys
+from tallystick_provisioning import node_self_test
+from tallystick_provisioning.boards import Board
+from tallystick_provisioning.enrol_node import say_hello
+from tallystick_provisioning.errors import NodeRefused, ProvisioningError, SelfTestFailed
+from tallystick_provisioning.first_reading import listen, open_port
+from tallystick_provisioning.offers import Offer
+from tallystick_provisioning.update_node import Pushed, push
+from tallystick_wire import transfer
+from tallystick_wire.errors import WireError
+
+CANARIES = 1
+SETTLE_TIMEOUT_S = 120.0  # a small board unpacks, boots and imports for half a minute
+ASK_AGAIN_S = 2.0
+LEFT = "left alone: an earlier node failed"
+Progress = Callable[[str, int, int], None]  # serial, chunks that it has, chunks in all
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A connected node of the list. `version`: of the last firmware or configuration that it took, as far as known."""
+
+    board: Board
+    name: str
+    thumbprint: str
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one node. `word` is the node's own; `reason` is empty where all is well."""
+
+    serial: str
+    name: str
+    word: str
+    reason: str = ""
+    canary: bool = False
+
+    @property
+    def is_good(self) -> bool:
+        return not self.reason
+
+    def value(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who gets the offer, in order; the first `canaries` one by one. `skipped`: (candidate, why not)."""
+
+    todo: tuple[Candidate, ...]
+    skipped: tuple[tuple[Candidate, str], ...]
+    canaries: int
+
+
+def plan(candidates: Sequence[Candidate], one: Offer, outdated: bool, canaries: int) -> Plan:
+    """Pure: a node for which the offer is not, or that has it (when `outdated`), is skipped."""
+    todo, skipped = [], []
+    for candidate in candidates:
+        target = one.manifest.target
+        if target is not None and target.hex() != candidate.thumbprint[: 2 * keys.KID_BYTES]:
+            skipped.append((candidate, f"the offer is for node {target.hex()} only"))
+        elif outdated and candidate.version >= one.manifest.version:
+            skipped.append((candidate, f"has version {candidate.version} already"))
+        else:
+            todo.append(candidate)
+    return Plan(tuple(todo), tuple(skipped), min(canaries, len(todo)))
+
+
+@dataclass(slots=True)
+class RollOut:
+    """Carry out a plan. `done(result)` is told of each node as it is through."""
+
+    one: Offer
+    site_key: bytes
+    origin: str
+    pen: int
+    progress: Progress
+    done: Callable[[Result], None] = lambda result: None
+    results: list[Result] = field(default_factory=list)
+
+    def run(self, planned: Plan, parallel: int) -> list[Result]:
+        """The results in the order of the plan; those that were left alone after a failure say so."""
+        canaries, rest = planned.todo[: planned.canaries], planned.todo[planned.canaries :]
+        results = [self._unless_stopped(candidate, True) for candidate in canaries]
+        with ThreadPoolExecutor(parallel) as pool:
+            results += pool.map(lambda candidate: self._unless_stopped(candidate, False), rest)
+        return results
+
+    def _unless_stopped(self, candidate: Candidate, canary: bool) -> Result:
+        """Asked when a node's turn comes: a failure stops all that have not begun."""
+        serial = candidate.board.serial
+        if any(not result.is_good for result in self.results):
+            return Result(serial, candidate.name, "", LEFT, canary)
+        try:
+            word = self._bring(candidate.board)
+            result = Result(serial, candidate.name, word, canary=canary)
+        except (ProvisioningError, WireError) as error:
+            result = Result(serial, candidate.name, "", str(error), canary)
+        self.results.append(result)
+        self.done(result)
+        return result
+
+    def _bring(self, board: Board) -> str:
+        """Push, and wait until the node says from its next boot that it runs what was pushed."""
+        pushed = self._push(board)
+        if pushed.word == transfer.CURRENT:
+            return pushed.word
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while pushed.word in (transfer.KEPT, transfer.LOADED):
+            if time.monotonic() > deadline:
+                raise NodeRefused(f"it still says {pushed.word} after {SETTLE_TIMEOUT_S:.0f} s")
+            time.sleep(ASK_AGAIN_S)
+            pushed = self._push(board)
+        self._test(board)
+        return pushed.word
+
+    def _push(self, board: Board) -> Pushed:
+        with closing(open_port(board.port)) as port:
+            pushed = push(port, self.one, self.site_key, lambda done, of: self.progress(board.serial, done, of))
+        if not pushed.is_good:
+            raise NodeRefused(f"the node says {pushed.word}")
+        return pushed
+
+    def _test(self, board: Board) -> None:
+        with closing(open_port(board.port)) as port:
+            node = say_hello(port)
+            taken = listen(port, keys.kid(node.public_key))
+        # What waits for its ack comes first, and may be older than the update.
+        wrong = node_self_test.complaints(taken, node.public_key, self.origin, self.pen, None)
+        if wrong:
+            raise SelfTestFailed(*wrong)

@@ -1,0 +1,90 @@
+"""`tallystick node update` without a port: one offer for every connected node of the site's list."""
+
+from json import dumps
+from pathlib import Path
+
+from rich.console import Console
+
+from tallystick_provisioning import boards as board_sources
+from tallystick_provisioning import site
+from tallystick_provisioning.errors import PlanError
+from tallystick_provisioning.exit_codes import DONE, REFUSED
+from tallystick_provisioning.node_day import now_ms
+from tallystick_provisioning.node_rollout import Candidate, Plan, Result, RollOut, plan
+from tallystick_provisioning.node_table import NodeTable
+from tallystick_provisioning.node_watch import MAX_PARALLEL
+from tallystick_provisioning.offers import Offer
+from tallystick_provisioning.trust_setup import TRUST, read_trust
+
+
+def roll_out(
+    one: Offer,
+    site_key: Path,
+    boards: str,
+    table: Path,
+    outdated: bool,
+    canary: int,
+    parallel: int,
+    dry_run: bool,
+    json: bool,
+) -> int:
+    """Exit code 1: a node failed, and what came after it was left alone."""
+    if not 1 <= parallel <= MAX_PARALLEL:
+        raise PlanError(f"parallel: must be 1 to {MAX_PARALLEL}")
+    if not table.is_file():
+        raise PlanError(f"{table}: no list of nodes; `tallystick node provision` makes one, or give --port")
+    trust = read_trust(site_key.parent / TRUST)
+    console = Console(stderr=json)
+    with NodeTable(table) as nodes:
+        planned = plan(_candidates(boards, nodes, one), one, outdated, canary)
+        _say(console, planned, dry_run)
+        if dry_run:
+            return DONE
+
+        def done(result: Result) -> None:
+            if result.is_good:
+                nodes.took(result.serial, one.manifest.kind, one.manifest.version, now_ms())
+            console.print(_line(result), highlight=False, soft_wrap=True, markup=False)
+
+        def progress(serial: str, chunk: int, chunks: int) -> None:
+            if console.is_terminal and chunks:
+                console.print(f"{serial}: {100 * (chunk + 1) // chunks} %", end="\r", highlight=False)
+
+        results = RollOut(one, site.load(site_key), trust.origin, trust.pen, progress, done).run(planned, parallel)
+    left = [result for result in results if not result.is_good]
+    if json:
+        print(dumps({"results": [result.value() for result in results]}, indent=2))
+    else:
+        console.print(f"{len(results) - len(left)} of {len(results)} nodes run version {one.manifest.version}")
+    return REFUSED if left else DONE
+
+
+def _candidates(boards: str, nodes: NodeTable, one: Offer) -> list[Candidate]:
+    """The connected boards that are working nodes of the list."""
+    known = {node.serial: node for node in nodes.nodes() if node.thumbprint}
+    return [
+        Candidate(
+            board,
+            known[board.serial].name,
+            known[board.serial].thumbprint,
+            int(getattr(known[board.serial], f"{one.manifest.kind}_version")),
+        )
+        for board in board_sources.source(boards)()
+        if board.serial in known
+    ]
+
+
+def _say(console: Console, planned: Plan, dry_run: bool) -> None:
+    verb = "would get" if dry_run else "will get"
+    for number, candidate in enumerate(planned.todo):
+        role = "canary" if number < planned.canaries else "then"
+        text = f"{role}: {candidate.name} ({candidate.board.serial}) {verb} it"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+    for candidate, why in planned.skipped:
+        text = f"skipped: {candidate.name} ({candidate.board.serial}): {why}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _line(result: Result) -> str:
+    state = f"ok, {result.word}" if result.is_good else f"FAILED: {result.reason}"
+    return f"{'canary ' if result.canary else ''}{result.name} ({result.serial}): {state}"
