@@ -66,3 +66,12 @@ def test_a_stuck_sensor_is_told(make_node: Callable[..., UnixNode]) -> None:
     readings = heard(node, lambda found: any(one.pack.get("f") is not None for one in found))
     assert readings[-1].pack.get("f") == "t: stuck"
     assert readings[-1].pack.get("t") is None
+
+
+def test_a_fault_does_not_wait_for_its_batch(make_node: Callable[..., UnixNode]) -> None:
+    """Batches of 20, and yet the first faulty reading is the newest that arrives: it was sent at once."""
+    node = make_node(batch=20, batch_ms=600_000, fault="silent,2,3600", interval_ms=300)
+    readings = heard(node, lambda found: any(one.pack.get("f") is not None for one in found))
+    faulty = [one.chain.seq for one in readings if one.pack.get("f") is not None]
+    assert 1 < faulty[0] < 20
+    assert readings[-1].chain.seq == faulty[0]
