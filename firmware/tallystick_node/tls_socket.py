@@ -10,8 +10,6 @@ import errno
 import select
 import socket
 
-import tls  # type: ignore[import-not-found]
-
 from tallystick_node.errors import LinkError
 
 TYPE_CHECKING = False
@@ -116,6 +114,8 @@ def _begin(host: str, port: int, attempt: int) -> "Any":
 
 def _wrap(connection: "Any", host: str, ca_path: str) -> "Any":
     """TLS over it: only with a certificate for `host` that this authority signed."""
+    import tls  # type: ignore[import-not-found]
+
     try:
         with open(ca_path, "rb") as file:
             authority = _der(file.read())

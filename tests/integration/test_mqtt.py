@@ -208,14 +208,13 @@ def test_a_broker_that_another_authority_vouches_for_hears_nothing(site: Site, t
     node = site.node(mqtt_ca=other)
     counted(node, "mqtt_tls")
     assert "not correctly signed" in node.log.read_text("utf-8")
-    assert site.broker.packets("CONNECT", kid_of(node).hex()) == 0
-    assert site.broker.packets("PUBLISH", kid_of(node).hex()) == 0
+    assert site.broker.packets(kid_of(node)) == 0
 
 
 def test_a_broker_of_another_name_hears_nothing(site: Site) -> None:
     node = site.node(mqtt=f"127.0.0.1:{site.broker.port}")  # its certificate is for localhost
     counted(node, "mqtt_tls")
-    assert site.broker.packets("CONNECT", kid_of(node).hex()) == 0
+    assert site.broker.packets(kid_of(node)) == 0
 
 
 def test_a_gateway_refuses_a_broker_that_another_authority_vouches_for(site: Site) -> None:
@@ -236,7 +235,7 @@ def test_a_wrong_password_is_refused(site: Site) -> None:
     site.broker.start()
     counted(node, "mqtt_login")
     assert "does not let this node in, reason 135" in node.log.read_text("utf-8")
-    assert site.broker.packets("PUBLISH", kid_of(node).hex()) == 0
+    assert site.broker.packets(kid_of(node)) == 0
 
 
 def test_a_foreign_topic_is_refused(site: Site) -> None:
@@ -278,7 +277,7 @@ def test_junk_is_refused_and_counted(site: Site) -> None:
     site.gateway.start()
     wait(lambda: site.metric("link_up{") == 1.0, "the link")
     time.sleep(REFUSED_FOR_A_WHILE_S)
-    assert site.metric("link_received_total") == 0.0
+    assert site.metric("link_received_total") == site.metric("frames_damaged_total{") == 0.0
 
 
 def test_forged_acknowledgements_free_nothing(site: Site) -> None:
@@ -303,7 +302,8 @@ def test_a_packet_is_one_write(site: Site, tmp_path: Path) -> None:
     node = site.node()
     node.kill()
     report = tmp_path / "trace"
-    node.prefix = ["strace", "-f", "-q", "-xx", "-s", "5", "-e", "trace=write,writev,sendto,sendmsg", "-o", str(report)]
+    trace = "trace=write,writev,sendto,sendmsg"
+    node.prefix = ["strace", "-DD", "-f", "-q", "-xx", "-s", "5", "-e", trace, "-o", str(report)]
     site.broker.stop()
     site.broker.forget_log()
     site.broker.start()
@@ -317,8 +317,8 @@ def test_a_packet_is_one_write(site: Site, tmp_path: Path) -> None:
     assert len(records) > 30
     for high, low, size, written in records:
         assert int(size) == int(written) == int(high + low, 16) + 5, "a write that is not one whole record"
-    kid, kinds = kid_of(node).hex(), ("CONNECT", "SUBSCRIBE", "PUBLISH")
-    wait(lambda: sum(site.broker.packets(kind, kid) for kind in kinds) == len(records), "as many packets")
+    wait(lambda: site.broker.packets(kid_of(node)) >= len(records), "as many packets as writes")
+    assert site.broker.packets(kid_of(node)) == len(records)
 
 
 def identify(site: Site, kid: bytes) -> int:

@@ -1,6 +1,7 @@
 """A real Mosquitto with TLS on a free loopback port, its files made by the product's own command."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -92,9 +93,10 @@ class Broker:
         """Before the next start: packets() counts anew."""
         (self.folder / "broker.log").unlink()
 
-    def packets(self, kind: str, client: str) -> int:
-        """How many packets of a kind ("PUBLISH") came from a client."""
-        return self.log().count(f"Received {kind} from {client}")
+    def packets(self, kid: bytes) -> int:
+        """How many packets came from a node. (A CONNECT has a line of its own form.)"""
+        log, client = self.log(), names.user(kid)
+        return log.count(f" as {client} (") + len(re.findall(rf"Received [A-Z]+ from {client}\b", log))
 
 
 class Intruder:
