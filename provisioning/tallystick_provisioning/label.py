@@ -1,4 +1,4 @@
-"""One label of 50 x 30 mm: a QR code, a GS1 DataMatrix where there is one, three lines of text. Where everything lies."""
+"""One label of 50 x 30 mm: a QR code, a GS1 DataMatrix where there is one, three lines. Where everything lies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -39,11 +39,15 @@ class Antenna:
             if found is not None or (until is not None and self._monotonic() >= until):
                 return found
 
-    def wait_for_removal(self, uid: bytes) -> bytes | None:
-        """Until this tag is gone. The UID of the one that lies in its place, if one does."""
+    def wait_for_removal(self, uid: bytes, patience_s: float | None = None) -> bytes | None:
+        """Until this tag is gone: the UID of the one that lies in its place, if one does.
+
+        `uid` itself when nobody took it away in `patience_s` (None: wait for ever).
+        """
+        until = None if patience_s is None else self._monotonic() + patience_s
         while True:
             found = self.look(0.0)
-            if found != uid:
+            if found != uid or (until is not None and self._monotonic() >= until):
                 return found
 
     def look(self, timeout_s: float) -> bytes | None:

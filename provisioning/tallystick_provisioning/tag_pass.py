@@ -62,13 +62,15 @@ class Pass:
             if uid is None:
                 break
             outcomes.append(self._work(what, uid, None))
-            uid = self._antenna.wait_for_removal(uid) if is_open() else None
+            done, uid = uid, self._antenna.wait_for_removal(uid, patience_s) if is_open() else None
+            if uid == done:
+                break  # nobody stands there to take it away
         return outcomes
 
-    def wait_for_removal(self, outcome: TagOutcome) -> None:
+    def wait_for_removal(self, outcome: TagOutcome, patience_s: float | None) -> None:
         """Until the tag of that outcome is gone."""
         if outcome.uid is not None:
-            self._antenna.wait_for_removal(outcome.uid)
+            self._antenna.wait_for_removal(outcome.uid, patience_s)
 
     def _work(self, what: str, uid: bytes, expected: JobItem | None) -> TagOutcome:
         own = self.job.of_uid(uid)

@@ -164,7 +164,7 @@ def _matches(bench: Pass, line: str, patience_s: float | None) -> bool:
     outcome = bench.one("verify", patience_s, scanned)
     if outcome.good:
         bench.job.change(scanned.row, checked_ms=tag_context.now_ms())
-        bench.wait_for_removal(outcome)
+        bench.wait_for_removal(outcome, patience_s)
     return outcome.good
 
 

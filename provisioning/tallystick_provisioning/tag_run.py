@@ -94,7 +94,9 @@ class Run:
                 if uid is None:
                     break
                 self._one(uid)
-                uid = self._antenna.wait_for_removal(uid) if self._open() else None
+                done, uid = uid, self._antenna.wait_for_removal(uid, self.patience_s) if self._open() else None
+                if uid == done:
+                    break  # nobody stands there to take it away
         finally:
             self._antenna.close()
         self._show("finished")

@@ -53,7 +53,9 @@ def scan(job: Job, open_reader: Callable[[], Reader], patience_s: float | None) 
                 break
             known = "" if job.scan(uid, now_ms()) else ", known already"
             print(f"{len(job.scanned())}  {uid.hex().upper()}{known}", flush=True)
-            uid = antenna.wait_for_removal(uid)
+            done, uid = uid, antenna.wait_for_removal(uid, patience_s)
+            if uid == done:
+                break  # nobody stands there to take it away
     except KeyboardInterrupt:
         pass  # a person has put down the last one
     finally:
