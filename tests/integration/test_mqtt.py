@@ -232,6 +232,7 @@ def test_a_wrong_password_is_refused(site: Site) -> None:
     gateways = next(line for line in lines if line.startswith("gateway:")).partition(":")[2]
     site.broker.stop()
     passwords.write_text("".join(f"{line.partition(':')[0]}:{gateways}\n" for line in lines), "ascii")
+    site.broker.forget_log()
     site.broker.start()
     counted(node, "mqtt_login")
     assert "does not let this node in, reason 135" in node.log.read_text("utf-8")
