@@ -13,8 +13,8 @@ from itertools import combinations, pairwise
 MIN_SPAN_MS = 600_000  # of ten minutes a receipt that is late by a second says 1,700 ppm
 MIN_POINTS = 8
 MAX_POINTS = 64  # 2,016 slopes; more do not narrow the interval enough to matter
-MAX_BUCKETS = 4096  # four weeks, before the buckets of one boot are merged
-BUCKET_MS = 600_000
+MAX_BUCKETS = 4096  # of one boot; then neighbours are merged
+FIRST_BUCKET_MS = 10_000
 CLOSE_MS = 1_000  # a gateway commits within a second of receipt on a bad day
 _CONFIDENCE = 1.96
 
@@ -35,7 +35,7 @@ class Watch:
     """The best points of one boot of one node: in each stretch of uptime the one that was received soonest."""
 
     def __init__(self) -> None:
-        self._bucket_ms = BUCKET_MS // 60
+        self._bucket_ms = FIRST_BUCKET_MS
         self._best: dict[int, Point] = {}
 
     def add(self, uptime_ms: int, received_ms: int) -> None:

@@ -7,7 +7,7 @@ that a broker may not send to this client (OASIS MQTT 5.0) is an error: the conn
 from tallystick_node.errors import LinkError
 from tallystick_wire import frame
 
-MAX_PACKET_BYTES = frame.MAX_FRAME_PAYLOAD_BYTES + 128  # a payload, its topic of 32 characters, properties; one in RAM
+MAX_PACKET_BYTES = frame.MAX_FRAME_PAYLOAD_BYTES + 128  # a payload, its topic, properties; a node holds one in RAM
 _LENGTH_DIGITS = 4  # of the standard
 
 MALFORMED = "mqtt_malformed"  # what the link counts then
