@@ -8,6 +8,7 @@ from tallystick_wire import cbor
 from tallystick_wire.errors import CborError
 
 UID_BYTES, KEY_BYTES = 7, 16
+MAX_NUMBER = 0xFFFFFF  # counters, of which the widest has 24 bits
 FAILURES_LIMIT, FAILURES_DECREMENT = 1000, 10  # as delivered (SetConfiguration, option 0Ah)
 TAMPER_CLOSED, TAMPER_OPEN, TAMPER_OFF = b"C", b"O", b"I"
 
@@ -63,15 +64,33 @@ class Eeprom:
     def from_bytes(cls, data: bytes) -> "Eeprom":
         """The EEPROM that was saved; BadEeprom for anything else."""
         try:
-            magic, uid, keys, versions, failures, files, flags = cbor.decode(data)
-            if magic != "NTAG 424" or len(files) != 3:
+            saved = cbor.decode(data)
+            if not _has_shape(saved):
                 raise BadEeprom("not the EEPROM of an emulated NTAG 424 DNA")
+            _, uid, keys, versions, failures, files, flags = saved
             made = cls(uid, flags[0], keys, versions, failures)
             for file, (settings, content, counter) in zip(made.files, files, strict=True):
                 file.settings, file.data, file.counter = Settings.from_bytes(settings), bytearray(content), counter
-            made.random_id, made.lrp, made.counts_failures, made.failures_limit, made.failures_decrement = flags[1:6]
-            made.strong_modulation, made.capabilities = flags[6:8]
-            made.tamper_enabled, made.tamper_right, made.tamper_opened = flags[8:]
-        except (CborError, ChipRefusal, TypeError, ValueError, IndexError):
+        except (CborError, ChipRefusal):
             raise BadEeprom("not the EEPROM of an emulated NTAG 424 DNA") from None
+        made.random_id, made.lrp, made.counts_failures, made.failures_limit, made.failures_decrement = flags[1:6]
+        made.strong_modulation, made.capabilities = flags[6:8]
+        made.tamper_enabled, made.tamper_right, made.tamper_opened = flags[8:]
         return made
+
+
+def _has_shape(value: object) -> bool:
+    """Whether every value has the type, and every list and key the length, that `to_bytes` writes."""
+    fresh = ["NTAG 424", bytes(UID_BYTES), [bytes(KEY_BYTES)] * KEYS, [0] * KEYS, [0] * KEYS]
+    files = [[one.settings.to_bytes(), bytes(one.data), one.counter] for one in delivered_files()]
+    return _alike(value, [*fresh, files, Eeprom(bytes(UID_BYTES), False)._flags()])
+
+
+def _alike(value: object, model: object) -> bool:
+    if isinstance(model, list):
+        return isinstance(value, list) and len(value) == len(model) and all(map(_alike, value, model))
+    if type(value) is not type(model):
+        return False
+    if isinstance(model, bytes) and isinstance(value, bytes):  # settings alone have lengths of their own
+        return len(value) == len(model) or (len(model) == 3 and len(value) > 3)
+    return value == model if isinstance(model, str) else not isinstance(value, int) or 0 <= value <= MAX_NUMBER
