@@ -181,12 +181,11 @@ def make_mistake(order: str) -> None:
         store.Store.write = send_then_write  # type: ignore[method-assign]
     elif order == "give-up-early":
 
-        def remove_then_declare(self: node.Node, lost: given_up.GivenUp) -> bool:
-            if self.settings.give_up_oldest and not self.store.has_room:
+        def remove_then_declare(self: node.Node, lost: given_up.GivenUp) -> None:
+            if not self.store.has_room:
                 ranges = self.store.oldest()
                 self.store.drop(ranges)
                 lost.add(ranges)
-            return self.store.has_room
 
         node.Node._make_room = remove_then_declare  # type: ignore[assignment,method-assign]
     elif order == "answer-early":

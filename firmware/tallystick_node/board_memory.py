@@ -137,10 +137,12 @@ class MemoryBoard:
         self.turns = turns
         self.link = self.cable = MemoryLink()
 
+    def true_ms(self) -> int:
+        """Since the first power-on, sleeps and all: what no node can know."""
+        return self._slept_ms + self.now_ms
+
     def sleep_clock_ms(self) -> int:
-        """Since the first power-on, with its error."""
-        true_ms = self._slept_ms + self.now_ms
-        return true_ms - true_ms * self.sleep_clock_ppm // 1_000_000
+        return self.true_ms() - self.true_ms() * self.sleep_clock_ppm // 1_000_000
 
     def go_on_from(self, uptime_ms: int) -> None:
         self._slept_ms -= uptime_ms - self.now_ms

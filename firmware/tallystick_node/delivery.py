@@ -49,7 +49,7 @@ class Delivery:
         self._next_try_ms = 0
 
     def turn(self, now_ms: int) -> bool:
-        """Switch the radio and send what is due; True when the link took something."""
+        """Switch the radio and send what is due; True when the link took something that is not sent again."""
         pending = self._store.pending(WINDOW_READINGS)
         self._switch(bool(pending), now_ms)
         self._link_refuses = False
@@ -61,7 +61,7 @@ class Delivery:
             if not self._link.send(self._store.get(seq)):
                 self._link_refuses = True
                 break
-            took_something = True
+            took_something = took_something or self._outbox.is_first(seq)
             self._outbox.sent(seq, now_ms)
             self._count("sent")
         return took_something
@@ -93,6 +93,7 @@ class Delivery:
             if waiting and now_ms >= self._next_try_ms:
                 self._turn_on(now_ms)
         elif not waiting:
+            self._ack_ms = now_ms
             if now_ms - self._word_ms >= self._linger_ms:
                 self._turn_off()
         elif now_ms - self._ack_ms >= GIVE_UP_MS:

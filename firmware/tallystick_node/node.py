@@ -90,10 +90,10 @@ class Node:
         """Measure and number. What is in the way is counted, and the gap in time is there for everybody to see."""
         if self.chain is None or self.given_up is None:
             return
+        if self.batch.is_full or not (self.store.has_room or self.settings.give_up_oldest):
+            self.count("no_room")
+            return
         try:
-            if self.batch.is_full or not self._make_room(self.given_up):
-                self.count("no_room")
-                return
             self._reserve(self.chain)
         except StorageError:
             self.count("flash_refused")
@@ -107,14 +107,15 @@ class Node:
 
     def store_batch(self, now_ms: int) -> bool:
         """Sign what waits and put it on flash, in one segment; False when the flash refuses it, to be tried again."""
-        entries, chain = self.batch.entries, self.chain
-        if not entries or chain is None:
+        entries, chain, given_up = self.batch.entries, self.chain, self.given_up
+        if not entries or chain is None or given_up is None:
             return True
         link, packed = chain.reserve.link, []
         for measured in entries:
             data, link = chain.sign(measured, link)
             packed.append(self.store.pack(data))
         try:
+            self._make_room(given_up)
             self.store.write(entries[0].seq, packed)
         except StorageError:
             self.count("flash_refused")
@@ -170,16 +171,15 @@ class Node:
         for number, belief in enumerate(beliefs):
             self.board.channels[number].belief.restore(belief)
 
-    def _make_room(self, given_up: GivenUp) -> bool:
-        """Whether one more segment fits; where the site wants it so, for the price of the oldest."""
-        if self.store.has_room or not self.settings.give_up_oldest:
-            return self.store.has_room
+    def _make_room(self, given_up: GivenUp) -> None:
+        """Where the site wants it so, a full flash takes a new batch for the price of the oldest."""
+        if self.store.has_room:
+            return
         ranges = self.store.oldest()
         given_up.add(ranges)
         # A crash here: the next boot goes on with this line.
         self.store.drop(ranges)
         self.count("segments_given_up")
-        return self.store.has_room
 
     def _note_acked(self, seq: int, identity: bytes) -> None:
         self.board.acked(self.kid, seq, identity)

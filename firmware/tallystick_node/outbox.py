@@ -19,6 +19,10 @@ class Outbox:
         """What was sent is lost: all of it is due."""
         self._sent_ms = {}
 
+    def is_first(self, seq: int) -> bool:
+        """Whether sending it now is no repetition, as far as we remember."""
+        return seq not in self._sent_ms
+
     def sent(self, seq: int, now_ms: int) -> None:
         self._sent_ms[seq] = now_ms
 
