@@ -126,7 +126,7 @@ def test_a_radio_that_was_up_all_the_time_is_given_its_time_for_a_new_batch(rig:
         rig.delivery.heard(now_ms)  # anchors come, so it stays up
         rig.delivery.turn(now_ms)
     rig.write(1, 3)
-    rig.turns(10 * GIVE_UP_MS, 11 * GIVE_UP_MS - 500)
+    rig.turns(10 * GIVE_UP_MS, 11 * GIVE_UP_MS - 1000)
     assert rig.radio.switched == []
     assert rig.sent()[:3] == [1, 2, 3]
 
