@@ -20,18 +20,18 @@ LOOK_AGAIN_S = 60.0  # after a node took something: does it hold now?
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A signed manifest, and for firmware the image that it announces."""
+    """A signed manifest, and for firmware the image that it announces and the list of its chunks' hashes."""
 
     data: bytes
     manifest: Manifest
     image: bytes = b""
-    list: bytes = b""
+    hashes: bytes = b""
 
     def piece(self, index: int) -> bytes | None:
         """What a node wants under this index; None when there is no such piece."""
         size = transfer.LIST_PIECE_BYTES if index < 0 else self.manifest.chunk_bytes
         start = (-1 - index if index < 0 else index) * (size or 0)
-        return (self.list if index < 0 else self.image)[start : start + size] or None
+        return (self.hashes if index < 0 else self.image)[start : start + size] or None
 
     @property
     def is_firmware(self) -> bool:

@@ -8,12 +8,13 @@ from typing import Any, BinaryIO, Self, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from update_support import config, now_ms
 
 from tallystick_node import app, inbox
 from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.link import StreamLink
 from tallystick_node.node import Node
-from tallystick_wire import cbor, frame, message
+from tallystick_wire import cbor, frame, message, transfer
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
 READINGS = 25
@@ -98,10 +99,11 @@ def good_messages(node: Node) -> list[bytes]:
         message.build_ack(LINK_KEY, node.kid, 1, 20, [(3, 4), (9, 9)]),
         message.build_anchor(LINK_KEY, 77, bytes(16)),
         message.build_link(LINK_KEY, ORIGIN, PEN),
+        transfer.build_offer(LINK_KEY, now_ms(), config().data),
     ]
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_every_flipped_bit_of_a_good_message(watched: Watched, number: int) -> None:
     good = good_messages(watched.node)[number]
     for bit in range(8 * len(good)):

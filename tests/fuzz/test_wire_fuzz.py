@@ -1,8 +1,10 @@
 """Every decoder of the wire package against hostile bytes, and cbor2 as the oracle of our CBOR."""
 
 import contextlib
+import json
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cbor2
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tallystick_wire import cbor, cose, frame, message, reading, senml
+from tallystick_wire import cbor, cose, frame, image, manifest, message, reading, senml, transfer
 from tallystick_wire.errors import CborError, WireError
 
 KEY = bytes(32)
@@ -21,6 +23,29 @@ PACK = senml.encode_pack(
     [senml.Record("t", "Cel", senml.Decimal(-2, 437)), senml.Record("d", None, True), senml.Record("x", "V", 3)],
 )
 READING = reading.build(KID, reading.Chain(1, 2, 3, bytes(16), (4, bytes(16), 2)), PACK, lambda _: bytes(64))
+
+UPDATES = json.loads((Path(__file__).parents[1] / "vectors/wire.json").read_text("utf-8"))["update"]
+IMAGE_BOARD = "mpy6.3-armv6m"
+
+
+class Sink:
+    """Takes the files of an image; a path that leads elsewhere is the one thing that it must never see."""
+
+    def open(self, path: str) -> None:
+        image.check_path(path)
+
+    def write(self, piece: bytes) -> None:
+        assert piece
+
+    def close(self) -> None:
+        pass
+
+
+def unpack(data: bytes) -> None:
+    unpacker = image.Unpacker(Sink(), IMAGE_BOARD)
+    unpacker.feed(data)
+    unpacker.finish()
+
 
 Opener = Callable[[bytes], object]
 DECODERS: dict[str, tuple[Opener, bytes]] = {
@@ -38,6 +63,13 @@ DECODERS: dict[str, tuple[Opener, bytes]] = {
     "open_link": (message.open_link, message.build_link(KEY, ORIGIN, 32473)),
     "open_linked": (message.open_linked, message.build_linked(KID)),
     "open_refused": (message.open_refused, message.build_refused("reason")),
+    "open_offer": (lambda data: transfer.open_offer(KEY, data), transfer.build_offer(KEY, 5, bytes(100))),
+    "open_want": (transfer.open_want, transfer.build_want(bytes(16), -3)),
+    "open_chunk": (transfer.open_chunk, transfer.build_chunk(bytes(16), 7, bytes(40))),
+    "open_outcome": (transfer.open_outcome, transfer.build_outcome(bytes(16), "kept")),
+    "manifest.parse (config)": (manifest.parse, bytes.fromhex(UPDATES["config"])),
+    "manifest.parse (firmware)": (manifest.parse, bytes.fromhex(UPDATES["firmware"])),
+    "image": (unpack, bytes.fromhex(UPDATES["image"])),
 }
 
 # Tag numbers that cbor2 gives no meaning of its own.

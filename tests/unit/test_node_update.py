@@ -368,7 +368,7 @@ def test_chunks_that_are_not_right(bench: Bench) -> None:
 def test_a_list_that_was_not_signed(bench: Bench) -> None:
     one = firmware(bench.image)
     bench.offer(one)
-    forged = bytes(len(one.list))
+    forged = bytes(len(one.hashes))
     assert bench.say(transfer.build_chunk(one.manifest.identity, -1, forged)) is None
     assert bench.node.counts == {"lists_wrong_hash": 1}
     assert bench.load(one)[1] == transfer.build_outcome(one.manifest.identity, transfer.LOADED)

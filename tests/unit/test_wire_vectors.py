@@ -1,5 +1,6 @@
 """tests/vectors/wire.json is what the code makes, on CPython and inside the real MicroPython."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tallystick_proof import statement
 from tallystick_tools import micropython
-from tallystick_wire import cbor, frame, message, reading
+from tallystick_wire import cbor, frame, manifest, message, reading
 from tallystick_wire.errors import CborError
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors"
@@ -67,6 +69,19 @@ def test_readings_chain_and_verify() -> None:
 def test_messages_have_their_kinds() -> None:
     for vector in VECTORS["messages"]:
         assert message.kind(bytes.fromhex(vector["hex"])) == vector["kind"]
+
+
+def test_updates() -> None:
+    vectors = {name: bytes.fromhex(text) for name, text in VECTORS["update"].items()}
+    config, firmware = manifest.parse(vectors["config"]), manifest.parse(vectors["firmware"])
+    assert config.settings is not None
+    assert config.settings["offsets"]["t"] == -25
+    assert (firmware.size, firmware.image) == (len(vectors["image"]), hashlib.sha256(vectors["image"]).digest())
+    assert vectors["chunk_hashes"] == manifest.chunk_hashes(vectors["image"], firmware.chunk_bytes)
+    assert firmware.chunks == hashlib.sha256(vectors["chunk_hashes"]).digest()
+    for data in (vectors["config"], vectors["firmware"]):
+        found = statement.parse(data)
+        statement.verify(found, bytes.fromhex(VECTORS["public_key"]))
 
 
 def test_frames() -> None:

@@ -7,12 +7,13 @@ import hashlib
 import json
 
 from tallystick_node.ed25519 import SigningKey
-from tallystick_wire import cbor, frame, message, reading, senml, sequence
+from tallystick_wire import cbor, cose, frame, image, manifest, message, reading, senml, sequence, transfer
 
 SEED = bytes(range(32))
 ORIGIN = "ledger.example/log"
 PEN = 32473  # the documentation number of RFC 9371
 LINK_KEY = bytes(range(64, 96))
+NOW_MS = 1_800_000_000_000
 
 # Each line has one defect.
 CBOR_REFUSED = (
@@ -156,8 +157,40 @@ def message_vectors(public_key: bytes) -> "list[dict[str, object]]":
         message.build_linked(kid),
         message.build_refused("enrolled in ledger.example/log"),
         message.build_identify(),
+        transfer.build_offer(LINK_KEY, NOW_MS, config_statement()),
+        transfer.build_want(hashlib.sha256(config_statement()).digest()[:16], -1),
+        transfer.build_chunk(hashlib.sha256(config_statement()).digest()[:16], 0, b"the first chunk"),
+        transfer.build_outcome(hashlib.sha256(config_statement()).digest()[:16], transfer.KEPT),
     ]
     return [{"kind": message.kind(data), "hex": data.hex()} for data in messages]
+
+
+def statement_for_nodes(kind: str, fields: "list[tuple[str, object]]") -> bytes:
+    kid = kid_of(SigningKey(SEED).public_key)
+    labels = [(1, cose.ALG_EDDSA), (4, kid), (16, f"application/vnd.tallystick.{kind}+cbor")]
+    protected = cbor.encode(cbor.Map(labels))
+    common = [("aud", ORIGIN), ("jti", bytes(range(16))), ("exp", NOW_MS + 1), ("target", None), ("version", 7)]
+    payload = cbor.encode(cbor.Map(common + fields))
+    return cose.assemble(protected, payload, sign(cose.sig_structure(protected, payload)))
+
+
+def config_statement() -> bytes:
+    alarms = cbor.Map([("t", [None, 800])])
+    told = [("interval_ms", 60000), ("name", "cold room 2"), ("offsets", cbor.Map([("t", -25)])), ("alarms", alarms)]
+    return statement_for_nodes("config", [("settings", cbor.Map(told))])
+
+
+def update_vectors() -> "dict[str, object]":
+    made = image.build("mpy6.3-armv6m", [("tallystick_node/a.py", b"a = 1"), ("tallystick_wire/b.mpy", bytes(300))])
+    hashes = manifest.chunk_hashes(made, 256)
+    fields = [("board", "mpy6.3-armv6m"), ("size", len(made)), ("chunk_bytes", 256)]
+    fields += [("image", hashlib.sha256(made).digest()), ("chunks", hashlib.sha256(hashes).digest())]
+    return {
+        "config": config_statement().hex(),
+        "firmware": statement_for_nodes("firmware", fields).hex(),
+        "image": made.hex(),
+        "chunk_hashes": hashes.hex(),
+    }
 
 
 def frame_vectors() -> "list[dict[str, object]]":
@@ -178,6 +211,7 @@ def build() -> "dict[str, object]":
         "reading": reading_vectors(public_key),
         "messages": message_vectors(public_key),
         "frames": frame_vectors(),
+        "update": update_vectors(),
     }
 
 
