@@ -4,7 +4,9 @@ Order of a writing: link, access, password, PACK, and the page with AUTH0 last: 
 afterwards ours opens the tag. So wherever the power fails, no password or ours lets us in.
 """
 
-from tallystick_provisioning import nfc, ntag21x, tag_link
+from dataclasses import dataclass
+
+from tallystick_provisioning import ntag21x, tag_link
 from tallystick_provisioning.errors import TagRefused, TagStatusError
 from tallystick_provisioning.ntag21x import (
     CONTAINER_PAGE,
@@ -18,6 +20,7 @@ from tallystick_provisioning.ntag21x import (
     PAGE_BYTES,
     PASSWORD_BYTES,
     READ_ONLY,
+    READ_PAGES,
     Layout,
     Ntag21x,
 )
@@ -30,27 +33,43 @@ _ALL_STATIC = b"\xff\xff"  # every lock bit, and the bits that block them
 _EMPTY = bytes.fromhex("0300FE00")
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a tag is when we come to it: everything but its link, in two reads."""
+
+    static_locks: bytes
+    container: bytes
+    dynamic_locks: bytes
+    config: bytes
+    access: bytes
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether any lock bit is set, or the settings are locked."""
+        return any(self.static_locks) or any(self.dynamic_locks) or ntag21x.is_config_locked(self.access)
+
+
 class Work21x:
     """A Work."""
 
-    def __init__(self, tag: nfc.Tag, bench: Bench, layout: Layout) -> None:
+    def __init__(self, tag: Ntag21x, bench: Bench, layout: Layout) -> None:
         self.bench, self.chip = bench, layout.chip
-        self._layout = layout
-        self._tag = Ntag21x(tag)
+        self._tag, self._layout = tag, layout
+        self._found: Found | None = None
 
     def check_signature(self) -> None:
         if not self.bench.originality.signed_21x(self.bench.uid, self._tag.signature()):
             raise unsigned()
 
     def check_factory(self) -> None:
-        if self._is_locked():
+        found = self._look()
+        if found.is_locked:
             raise locked()
-        if self._tag.read(CONTAINER_PAGE)[:PAGE_BYTES] != self._layout.container:
+        if found.container != self._layout.container:
             raise TagRefused(
                 "container", "the tag's capability container is not as the factory wrote it", "take another tag"
             )
-        config, _ = self._config()
-        if ntag21x.is_protected(config, self._layout):
+        if ntag21x.is_protected(found.config, self._layout):
             raise foreign()
 
     def make_ours(self, link: Link, history: History) -> None:
@@ -88,18 +107,19 @@ class Work21x:
     def lock(self, link: Link, history: History) -> None:
         self.bench.tell("lock")
         self._open()
-        (static, _), (_, access) = self._locks(), self._config()
-        if static != _ALL_STATIC:
+        found = self._look()
+        is_done = found.static_locks == _ALL_STATIC
+        if not is_done:
             self._tag.write(CONTAINER_PAGE, bytes([0, 0, 0, READ_ONLY]))
         self._tag.write(self._layout.dynamic_locks, self._layout.lock_bytes + b"\0")
-        if not ntag21x.is_config_locked(access):
+        if not ntag21x.is_config_locked(found.access):
             self._tag.write(self._layout.config + 1, ntag21x.access_page(FACTORY_ACCESS, locked=True))
         # The static lock bits go last: they freeze the container, and an unfinished lock is seen by them.
-        if static != _ALL_STATIC:
+        if not is_done:
             self._tag.write(LOCK_PAGE, b"\0\0" + _ALL_STATIC)
 
     def retire(self, link: Link, history: History) -> str:
-        if self._is_locked():
+        if self._look().is_locked:
             return "it is locked, so its link stays readable: destroy it"
         if RETIRED_VERSION in history.keys.get(PASSWORD_KEY, set()) and not self._opens():
             return "its password is gone"  # an earlier run got that far
@@ -113,10 +133,11 @@ class Work21x:
 
     def read(self) -> Read:
         """Only the pages up to the end of the message, as a phone does."""
-        head = self._tag.read(FIRST_PAGE)
-        needed = _message_end(self._layout, head)
-        pages = -(-needed // PAGE_BYTES)
-        return tag_link.read_message(ntag21x.message_of(self._layout, self._tag.read(FIRST_PAGE, pages)))
+        data = self._tag.read(FIRST_PAGE)
+        pages = -(-_message_end(self._layout, data) // PAGE_BYTES)
+        if pages > READ_PAGES:
+            data += self._tag.read(FIRST_PAGE + READ_PAGES, pages - READ_PAGES)
+        return tag_link.read_message(ntag21x.message_of(self._layout, data))
 
     def check_link(self, read: Read) -> Tapped:
         uid, mark, counter = (read.mirror or "").partition("x")
@@ -125,14 +146,14 @@ class Work21x:
         return Tapped(read.url, int(counter, 16))
 
     def check_all(self, link: Link, history: History, is_locked: bool) -> None:
-        config, access = self._config()
-        if config != self._config_page(link):
+        found = self._look()
+        if found.config != self._config_page(link):
             raise not_ours("mirror or protection differ")
-        if access != ntag21x.access_page(FACTORY_ACCESS, locked=is_locked):
+        if found.access != ntag21x.access_page(FACTORY_ACCESS, locked=is_locked):
             raise not_ours("its access page differs")
-        if is_locked and not self._is_wholly_locked():
+        if is_locked and not self._is_wholly_locked(found):
             raise not_ours("not every lock is set")
-        if not is_locked and self._is_locked():
+        if not is_locked and found.is_locked:
             raise not_ours("it has locks that we did not set")
         try:
             pack = self._tag.authenticate(self._password()[0])
@@ -157,43 +178,44 @@ class Work21x:
         for number in reversed(range(len(text) // PAGE_BYTES)):
             self._tag.write(FIRST_PAGE + number, text[number * PAGE_BYTES :][:PAGE_BYTES])
 
+    def _look(self) -> Found:
+        """Once in an activation."""
+        if self._found is None:
+            head = self._tag.read(0)
+            tail = self._tag.read(self._layout.dynamic_locks)
+            pages = [tail[at : at + PAGE_BYTES] for at in range(0, len(tail), PAGE_BYTES)]
+            self._found = Found(
+                head[LOCK_PAGE * PAGE_BYTES + 2 :][:2],
+                head[CONTAINER_PAGE * PAGE_BYTES :],
+                pages[0][: len(self._layout.lock_bytes)],
+                pages[1],
+                pages[2],
+            )
+        return self._found
+
     def _open(self) -> None:
         """Be allowed to write: with our password where one is asked for."""
         if not self._opens():
             raise foreign()
 
     def _opens(self) -> bool:
-        if not ntag21x.is_protected(self._config()[0], self._layout):
+        if not ntag21x.is_protected(self._look().config, self._layout):
             return True
         try:
             return self._tag.authenticate(self._password()[0]) == self._password()[1]
         except TagStatusError:
             return False
 
-    def _config(self) -> tuple[bytes, bytes]:
-        both = self._tag.read(self._layout.config, 2)
-        return both[:PAGE_BYTES], both[PAGE_BYTES:]
-
     def _config_page(self, link: Link) -> bytes:
         return ntag21x.config_page(ntag21x.message_start(self._layout, link.message) + link.mirror)
 
-    def _is_locked(self) -> bool:
-        """Whether any lock bit is set, or the settings are locked."""
-        static, dynamic = self._locks()
-        return any(static) or any(dynamic) or ntag21x.is_config_locked(self._config()[1])
-
-    def _is_wholly_locked(self) -> bool:
-        container = self._tag.read(CONTAINER_PAGE)[:PAGE_BYTES]
-        expected = self._layout.container[:-1] + bytes([READ_ONLY])
-        return self._locks() == (_ALL_STATIC, self._layout.lock_bytes) and container == expected
-
-    def _locks(self) -> tuple[bytes, bytes]:
-        """Static and dynamic lock bits."""
-        static = self._tag.read(0)[LOCK_PAGE * PAGE_BYTES + 2 :][:2]
-        return static, self._tag.read(self._layout.dynamic_locks, 1)[: len(self._layout.lock_bytes)]
+    def _is_wholly_locked(self, found: Found) -> bool:
+        container = self._layout.container[:-1] + bytes([READ_ONLY])
+        expected = (_ALL_STATIC, self._layout.lock_bytes, container)
+        return (found.static_locks, found.dynamic_locks, found.container) == expected
 
     def _refuse_locked(self) -> None:
-        if self._is_locked():
+        if self._look().is_locked:
             raise locked()
 
 

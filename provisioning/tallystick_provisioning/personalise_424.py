@@ -5,7 +5,9 @@ key opens the tag, afterwards ours does, and the version byte beside each other 
 the power fails, one of two keys opens it and the tag itself tells the rest.
 """
 
-from tallystick_provisioning import nfc, ntag424, sun, tag_link
+from dataclasses import dataclass
+
+from tallystick_provisioning import ntag424, sun, tag_link
 from tallystick_provisioning.errors import TagRefused, TagStatusError
 from tallystick_provisioning.ntag424 import (
     CONTAINER_FILE,
@@ -45,13 +47,32 @@ _EMPTIED = bytes.fromhex("0000E0")  # read free, written with key 0, no SDM
 _READ_ONLY = b"\xff"
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a tag is when we come to it."""
+
+    settings: bytes  # of the NDEF file
+    master: int  # version of key 0
+    others: dict[int, int]  # versions of keys 1 to 4, which the tag MACs
+
+    @property
+    def is_locked(self) -> bool:
+        """Nobody can change the NDEF file any more."""
+        return self.settings[1:3] == _CLOSED[1:]
+
+    @property
+    def versions(self) -> list[tuple[int, int]]:
+        """(number, version) of all keys, key 0 last."""
+        return [*self.others.items(), (MASTER_KEY, self.master)]
+
+
 class Work424:
     """A Work."""
 
-    def __init__(self, tag: nfc.Tag, bench: Bench, chip: Chip) -> None:
+    def __init__(self, tag: Ntag424, bench: Bench, chip: Chip) -> None:
         self.bench, self.chip = bench, chip
-        self._tag = Ntag424(tag, bench.random_bytes)
-        self._tag.select()
+        self._tag = tag  # its application selected
+        self._found: Found | None = None
 
     def check_signature(self) -> None:
         if not self.bench.originality.signed_424(self.bench.uid, self._tag.signature()):
@@ -63,25 +84,20 @@ class Work424:
             raise locked()
         if settings != FACTORY_SETTINGS[NDEF_FILE]:
             raise foreign()
-        if self._open((FACTORY_VERSION,)) != FACTORY_VERSION or set(self._versions().values()) != {FACTORY_VERSION}:
+        if {version for _, version in self._look((FACTORY_VERSION,), settings).versions} != {FACTORY_VERSION}:
             raise foreign()
 
     def make_ours(self, link: Link, history: History) -> None:
-        ours = self.bench.ring.version
-        found = self._open(expected_versions(history, MASTER_KEY, ours))
-        versions = self._versions()
-        self._refuse_unknown(versions)
-        if self._tag.settings(NDEF_FILE)[1:3] == _CLOSED[1:]:
-            raise locked()
+        ours, found = self.bench.ring.version, self._look_for_work(history)
         self.bench.tell("write")
         self._tag.write(NDEF_FILE, 0, len(link.message).to_bytes(_NLEN_BYTES, "big") + link.message)
         # A crash here: factory keys, and a link that no key protects yet.
         self.bench.tell("keys")
-        for number, version in [*versions.items(), (MASTER_KEY, found)]:
+        for number, version in found.versions:
             if version != ours:
                 self._change(number, version, ours, self.bench.ring.keys[number])
         # A crash between two keys: the journal names the one that may have changed, its version byte says whether.
-        if found != ours:
+        if found.master != ours:
             self._tag.authenticate(MASTER_KEY, self.bench.ring.keys[MASTER_KEY])
         self.bench.tell("settings")
         if self.chip == "ntag424tt" and self._tag.seal() == "II":
@@ -93,20 +109,14 @@ class Work424:
         # A crash here or before: keys are ours, so resume finishes and recover goes back.
 
     def make_factory(self, link: Link, history: History) -> None:
-        ours = self.bench.ring.version
-        found = self._open(expected_versions(history, MASTER_KEY, ours))
-        versions = self._versions()
-        self._refuse_unknown(versions)
-        settings = self._tag.settings(NDEF_FILE)
-        if settings[1:3] == _CLOSED[1:]:
-            raise locked()
+        found = self._look_for_work(history)
         self.bench.tell("settings")
-        if settings != FACTORY_SETTINGS[NDEF_FILE]:
+        if found.settings != FACTORY_SETTINGS[NDEF_FILE]:
             self._tag.change_settings(NDEF_FILE, FACTORY_SETTINGS[NDEF_FILE])
         self._tag.write(NDEF_FILE, 0, bytes(NDEF_FILE_BYTES))
         self._tag.write(CONTAINER_FILE, 0, FACTORY_CONTAINER)
         self.bench.tell("keys")
-        for number, version in [*versions.items(), (MASTER_KEY, found)]:
+        for number, version in found.versions:
             if version != FACTORY_VERSION:
                 self._change(number, version, FACTORY_VERSION, FACTORY_KEY)
 
@@ -121,16 +131,14 @@ class Work424:
         ours = self.bench.ring.version
         if RETIRED_VERSION in history.keys.get(MASTER_KEY, set()) and not self._opens(ours):
             return "its keys are gone"  # an earlier run got that far
-        found = self._open((ours, FACTORY_VERSION))
-        versions = self._versions()
-        closed = self._tag.settings(NDEF_FILE)[1:3] == _CLOSED[1:]
-        if not closed:
+        found = self._look((ours, FACTORY_VERSION))
+        if not found.is_locked:
             self._tag.change_settings(NDEF_FILE, _EMPTIED)
             self._tag.write(NDEF_FILE, 0, bytes(NDEF_FILE_BYTES))
-        for number, version in [*versions.items(), (MASTER_KEY, found)]:
+        for number, version in found.versions:
             if version != RETIRED_VERSION:
                 self._change(number, version, RETIRED_VERSION, self.bench.random_bytes(KEY_BYTES))
-        return "it is locked, so its link stays readable; it will never verify" if closed else "it is empty"
+        return "it is locked, so its link stays readable; it will never verify" if found.is_locked else "it is empty"
 
     def read(self) -> Read:
         return tag_link.read_message(self._tag.read_ndef())
@@ -154,12 +162,32 @@ class Work424:
         ours = self.bench.ring.version
         if not self._opens(ours):
             raise not_ours("key 0 is another one")
-        if set(self._versions().values()) != {ours}:
+        if any(self._tag.key_version(number) != ours for number in KEY_NUMBERS):
             raise not_ours("not all keys are changed")
         if self._tag.settings(NDEF_FILE) != _settings(link, is_locked):
             raise not_ours("the settings of the link differ")
         if self._tag.read(CONTAINER_FILE, CONTAINER_WRITE_BYTE, 1) != _READ_ONLY:
             raise not_ours("the container says that phones may write")
+
+    # --- how the tag is
+
+    def _look(self, masters: tuple[int, ...], settings: bytes | None = None) -> Found:
+        """Once in an activation: authenticate with key 0 of one of these versions and ask for the rest."""
+        if self._found is None:
+            master = self._open(masters)
+            others = {number: self._tag.key_version(number) for number in KEY_NUMBERS if number != MASTER_KEY}
+            self._found = Found(settings or self._tag.settings(NDEF_FILE), master, others)
+        return self._found
+
+    def _look_for_work(self, history: History) -> Found:
+        """Refused unless all keys are the factory's or ours, and the tag is not locked."""
+        ours = self.bench.ring.version
+        found = self._look(expected_versions(history, MASTER_KEY, ours))
+        if set(found.others.values()) - {FACTORY_VERSION, ours}:
+            raise foreign()
+        if found.is_locked:
+            raise locked()
+        return found
 
     # --- keys
 
@@ -185,14 +213,6 @@ class Work424:
 
     def _authenticate_ours(self) -> None:
         if not self._opens(self.bench.ring.version):
-            raise foreign()
-
-    def _versions(self) -> dict[int, int]:
-        """The versions of keys 1 to 4, which the tag MACs."""
-        return {number: self._tag.key_version(number) for number in KEY_NUMBERS if number != MASTER_KEY}
-
-    def _refuse_unknown(self, versions: dict[int, int]) -> None:
-        if set(versions.values()) - {FACTORY_VERSION, self.bench.ring.version}:
             raise foreign()
 
     def _key(self, number: int, version: int) -> bytes:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tallystick_provisioning import nfc, ntag21x
+from tallystick_provisioning import nfc
 from tallystick_provisioning.errors import (
     ItemError,
     JournalError,
@@ -19,6 +19,7 @@ from tallystick_provisioning.errors import (
     TagTimeout,
     TwoTags,
 )
+from tallystick_provisioning.ntag21x import LAYOUTS, Ntag21x, layout_of
 from tallystick_provisioning.ntag424 import Ntag424
 from tallystick_provisioning.personalise_21x import Work21x
 from tallystick_provisioning.personalise_424 import Work424
@@ -56,7 +57,7 @@ class Desk:
         tag = self.reader.sense(self.wait_s)
         if tag is None:
             raise TagRefused("no-tag", "no tag on the reader", "put a tag on the reader")
-        return self._work(tag)
+        return self._work(tag, None)
 
     def again(self) -> Work:
         """The same tag after a fresh activation."""
@@ -67,25 +68,25 @@ class Desk:
             raise TagLost("the tag left the reader before it was verified")
         if tag.uid != uid:
             raise swapped(uid, tag.uid)
-        return self._work(tag)
+        return self._work(tag, self.chip)
 
-    def _work(self, tag: nfc.Tag) -> Work:
+    def _work(self, tag: nfc.Tag, known: Chip | None) -> Work:
+        """`known`: what it was in an earlier activation; asked again only when it is not."""
         if len(tag.uid) != _UID_BYTES:
             raise TagRefused("wrong-chip", f"a UID of {len(tag.uid)} bytes", "take a tag of the job's kind")
         self.uid = tag.uid
-        bench = Bench(
-            tag.uid,
-            Ring.of(self.keys, tag.uid),
-            self.journal,
-            self.tell,
-            self.originality,
-            self.random_bytes,
-        )
-        return _identify(tag, bench, self._learn)
-
-    def _learn(self, chip: Chip) -> Chip:
-        self.chip = chip
-        return chip
+        ring = Ring.of(self.keys, tag.uid)
+        bench = Bench(tag.uid, ring, self.journal, self.tell, self.originality, self.random_bytes)
+        if known is not None and (known in TYPE2_CHIPS) != (tag.family == nfc.TYPE2):
+            raise TagRefused("signature", "the tag is of two kinds", "set it aside: it is not genuine")
+        if tag.family == nfc.TYPE2:
+            page_tag = Ntag21x(tag)
+            self.chip = known or _kind_21x(page_tag)
+            return Work21x(page_tag, bench, LAYOUTS[self.chip])
+        file_tag = Ntag424(tag, self.random_bytes)
+        file_tag.select()
+        self.chip = known or _kind_424(file_tag, tag.uid)
+        return Work424(file_tag, bench, self.chip)
 
     def history(self) -> History:
         """What the journal says of the tag that was found."""
@@ -125,21 +126,20 @@ class Desk:
             return _broken_off(self, error)
 
 
-def _identify(tag: nfc.Tag, bench: Bench, learn: Callable[[Chip], Chip]) -> Work:
-    if tag.family == nfc.TYPE2:
-        layout = ntag21x.layout_of(ntag21x.Ntag21x(tag).version())
-        if layout is None:
-            raise TagRefused("wrong-chip", "no NTAG213, NTAG215 or NTAG216", "take a tag of the job's kind")
-        learn(layout.chip)
-        return Work21x(tag, bench, layout)
-    chip = Ntag424(tag)
-    chip.select()
-    version = chip.version()
+def _kind_21x(tag: Ntag21x) -> Chip:
+    layout = layout_of(tag.version())
+    if layout is None:
+        raise TagRefused("wrong-chip", "no NTAG213, NTAG215 or NTAG216", "take a tag of the job's kind")
+    return layout.chip
+
+
+def _kind_424(tag: Ntag424, uid: bytes) -> Chip:
+    version = tag.version()
     if not version.is_ntag424:
         raise TagRefused("wrong-chip", "no NTAG 424 DNA", "take a tag of the job's kind")
-    if version.uid != bench.uid:
+    if version.uid != uid:
         raise TagRefused("signature", "the tag tells two different UIDs", "set it aside: it is not genuine")
-    return Work424(tag, bench, learn("ntag424tt" if version.has_seal else "ntag424"))
+    return "ntag424tt" if version.has_seal else "ntag424"
 
 
 def swapped(wanted: bytes | None, found: bytes) -> TagRefused:

@@ -227,6 +227,19 @@ def test_tag_with_one_foreign_key_is_refused_before_anything_changes(tmp_path: P
     assert desk.reader.violations == []
 
 
+def test_half_written_tag_with_a_foreign_key_is_left_alone(tmp_path: Path) -> None:
+    """Somebody else wrote a key into it meanwhile: ChangeKey would need their key, so nothing is tried."""
+    desk = Desk(tmp_path, "ntag424")
+    desk.air.cut(12, "before")
+    assert desk.write().state == "unfinished"
+    opened(desk).change_key(4, bytes([5] * 16), 99, FACTORY_KEY)
+    before = desk.tag.to_bytes()
+    for command in (personalise.resume, personalise.recover, personalise.reset):
+        outcome = desk.run(command)
+        assert (outcome.state, outcome.code) == ("unfinished", "foreign-keys")
+    assert desk.tag.to_bytes() == before
+
+
 @every_chip
 def test_locked_tag_is_refused(tmp_path: Path, chip: Chip) -> None:
     theirs = Desk(tmp_path / "theirs", chip)
@@ -341,7 +354,7 @@ def test_tag_swapped_in_mid_write(tmp_path: Path, chip: Chip) -> None:
         assert other.to_bytes() == before
         desk.air.swap(desk.tag)
         assert desk.run(personalise.recover).state in ("written", "factory")
-    assert total > 30
+    assert total > 20
 
 
 def test_second_tag_put_beside_in_mid_write(tmp_path: Path) -> None:
@@ -352,7 +365,7 @@ def test_second_tag_put_beside_in_mid_write(tmp_path: Path) -> None:
         desk.air.swap(desk.tag)
         desk.air.put(other)
 
-    _swap_at(desk, 30, second)
+    _swap_at(desk, 15, second)
     outcome = desk.write()
     assert (outcome.state, outcome.code) == ("unfinished", "two-tags")
 
