@@ -1,14 +1,17 @@
 """The first hour of a site: authorities, a gateway, and a real MicroPython node that is enrolled over the cable."""
 
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_support import GatewayProcess
+from broker_support import Broker
+from gateway_support import GatewayProcess, free_port
 from http_ledger import HttpLedger
 
 from tallystick_ledger.facts import START, facts
@@ -64,10 +67,22 @@ class Site:
             "trust.toml", "--ledger", ledger, "--model", "TS-1", "--serial", "0042", *more,
         )  # fmt: skip
 
-    def enrol_gateway(self, port: str, ledger: str, *more: str) -> subprocess.CompletedProcess[str]:
+    @contextmanager
+    def running_gateway(self) -> Iterator[None]:
+        log = (self.folder / "gateway.log").open("wb")
+        command = [sys.executable, "-m", "tallystick_tools", "gateway", "run", "--config", "gw/gateway.toml"]
+        gateway = subprocess.Popen(command, cwd=self.folder, stderr=log)
+        try:
+            yield
+        finally:
+            gateway.terminate()
+            assert gateway.wait(DEADLINE_S) == 0
+            log.close()
+
+    def enrol_gateway(self, port: str | None, ledger: str, *more: str) -> subprocess.CompletedProcess[str]:
         return self.tallystick(
             "gateway", "enrol", "gw", "--authority", "gateway.key", "--trust", "trust.toml", "--ledger", ledger,
-            "--site-key", "site.key", "--port", port, "--checkpoint-interval-ms", "200",
+            "--site-key", "site.key", *([] if port is None else ["--port", port]), "--checkpoint-interval-ms", "200",
             "--anchor-interval-ms", "300", *more,
         )  # fmt: skip
 
@@ -98,15 +113,44 @@ def test_from_nothing_to_anchored_readings(site: Site, ledger: HttpLedger, node:
     checked = site.tallystick("gateway", "config", "check", "gw/gateway.toml")
     assert checked.returncode == 0, checked.stderr
     ledger.settle()
-    log = (site.folder / "gateway.log").open("wb")
-    command = [sys.executable, "-m", "tallystick_tools", "gateway", "run", "--config", "gw/gateway.toml"]
-    gateway = subprocess.Popen(command, cwd=site.folder, stderr=log)
+    with site.running_gateway():
+        wait(lambda: anchored(ledger), "a reading with an anchor")
+
+
+def test_a_site_with_a_broker(site: Site, ledger: HttpLedger, tmp_path: Path) -> None:
+    """docs/operator.md, "Nodes over a broker", command by command."""
+    port = free_port()
+    make = ("gateway", "broker-config", "broker", "--host", "localhost", "--site-key", "site.key")
+    here = ("--port", str(port), "--bind", "127.0.0.1")
+    for more in (("--dry-run",), ()):
+        made = site.tallystick(*make, *here, *more)
+        assert made.returncode == 0, made.stderr
+    broker = Broker(site.folder / "broker", port)
+    settings = broker.settings() | {"TALLYSTICK_INTERVAL_MS": "200"}
+    broker.start()
     try:
-        wait(lambda: anchored(ledger), (site.folder / "gateway.log").read_text())
+        with UnixNode(tmp_path / "node", settings) as node:
+            node.start()
+            enrolled = site.enrol_gateway(None, ledger.url, "--mqtt", f"localhost:{port}", "--mqtt-files", "broker")
+            assert enrolled.returncode == 0, enrolled.stderr
+            checked = site.tallystick("gateway", "config", "check", "gw/gateway.toml")
+            assert checked.returncode == 0, checked.stderr
+            assert site.enrol_node(node.port, ledger.url).returncode == 0
+            ledger.settle()
+            with site.running_gateway():
+                wait(lambda: statements(site) == 2, "the gateway knows the node")
+                let_in = site.tallystick(*make, *here, "--config", "gw/gateway.toml")
+                assert "and 1 node may log in" in let_in.stdout, let_in.stderr
+                broker.reload()
+                wait(lambda: anchored(ledger), "a reading with an anchor")
     finally:
-        gateway.terminate()
-        assert gateway.wait(DEADLINE_S) == 0
-        log.close()
+        broker.stop()
+
+
+def statements(site: Site) -> int:
+    """How many enrolments the gateway knows; 0 while it has not made its log."""
+    done = site.tallystick("gateway", "status", "--config", "gw/gateway.toml", "--json")
+    return int(json.loads(done.stdout)["statements"]) if done.returncode == 0 else 0
 
 
 def anchored(ledger: HttpLedger) -> bool:

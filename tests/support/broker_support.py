@@ -25,13 +25,14 @@ GATEWAY_USER = "gateway"
 
 
 class Broker:
-    """`allow` says who may log in; start and stop at will."""
+    """`allow` says who may log in; start and stop at will. With `port`, what lies in `folder` is for that port."""
 
-    def __init__(self, folder: Path, site_key: bytes = SITE_KEY) -> None:
-        self.folder, self.port, self._site_key = folder, free_port(), site_key
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder, self.port = folder, port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._nodes: set[bytes] = set()
-        self.allow()
+        if port is None:
+            self.allow()
 
     @property
     def address(self) -> str:
@@ -57,17 +58,21 @@ class Broker:
     def allow(self, *thumbprints: bytes) -> None:
         """Let these nodes in too; a broker that runs learns it at once."""
         self._nodes |= set(thumbprints)
-        plan = BrokerPlan(self.folder, [HOST], self.port, "127.0.0.1", GATEWAY_USER, self._site_key, self._nodes)
+        plan = BrokerPlan(self.folder, [HOST], self.port, "127.0.0.1", GATEWAY_USER, SITE_KEY, self._nodes)
         broker_files.write(plan)
-        if os.geteuid() == 0:
-            # Mosquitto would become another user, who cannot read a test's folder.
-            path = self.folder / broker_files.CONFIG
-            path.write_text(path.read_text("utf-8") + "user root\n", "utf-8")
+        self.reload()
+
+    def reload(self) -> None:
+        """Read users and access list again."""
         if self._process is not None:
             self._process.send_signal(signal.SIGHUP)
 
     def start(self) -> None:
-        command = ["mosquitto", "-v", "-c", str(self.folder / broker_files.CONFIG)]
+        config = self.folder / "as-run.conf"
+        text = (self.folder / broker_files.CONFIG).read_text("utf-8")
+        # Started as root Mosquitto would become another user, who cannot read a test's folder.
+        config.write_text(text + ("user root\n" if os.geteuid() == 0 else ""), "utf-8")
+        command = ["mosquitto", "-v", "-c", str(config)]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         end = time.monotonic() + DEADLINE_S
