@@ -119,7 +119,7 @@ def test_two_tags_are_seen_on_air(udp: Air) -> None:
 def test_tag_that_leaves_in_mid_write_is_recovered(air: Air, chip: Chip) -> None:
     tag = make_tag(chip)
     air.field.put(tag)
-    air.field.cut(22, "after", "power")
+    air.field.cut(14, "after", "power")
     outcome = air.write(chip)
     assert (outcome.state, outcome.code) == ("unfinished", "lost"), outcome
     air.field.swap(tag)
