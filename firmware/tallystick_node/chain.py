@@ -68,6 +68,14 @@ class Chain:
         self._boot_records = []
         return measured
 
+    def add_records(self, measured: Measured, records: "list[senml.Record]") -> None:
+        """What the node has to say besides, before it signs; in place of what it said of the same name."""
+        if not records:
+            return
+        names = [record.name for record in records]
+        known = [record for record in senml.decode_pack(measured.payload).records if record.name not in names]
+        measured.payload = senml.encode_pack(self._base_name, known + records)
+
     def sign(self, measured: Measured, previous: bytes) -> "tuple[bytes, bytes]":
         """(reading, its link). The same again makes the same bytes, so a write that failed may be tried again."""
         position = reading.Chain(self._boot, measured.seq, measured.uptime_ms, previous, measured.anchor)

@@ -1,7 +1,7 @@
 """The readings that a full flash made the node give up, until a gateway has acked a reading that says so.
 
-Order: the ranges are written down, then the segment is removed, then the next reading carries a range. So a power cut
-can cost nothing that is not declared. A range that was declared twice says nothing new.
+Order: the ranges are written down, then the segment is removed, then readings of the batch that takes its place carry
+a range each. So a power cut can cost nothing that is not declared. A range that was declared twice says nothing new.
 """
 
 from tallystick_node.errors import StateLost
@@ -60,7 +60,7 @@ class GivenUp:
         self._declared = grown
 
     def next_records(self, seq: int) -> "list[senml.Record]":
-        """For the reading with that number: the first range that no reading of this boot has carried."""
+        """For the reading with that number: the first range that no reading of this boot carries."""
         for one in self._declared:
             if not one[2]:
                 one[2] = seq

@@ -88,7 +88,7 @@ class Node:
 
     def take_reading(self, now_ms: int) -> None:
         """Measure and number. What is in the way is counted, and the gap in time is there for everybody to see."""
-        if self.chain is None or self.given_up is None:
+        if self.chain is None:
             return
         if self.batch.is_full or not (self.store.has_room or self.settings.give_up_oldest):
             self.count("no_room")
@@ -99,8 +99,7 @@ class Node:
             self.count("flash_refused")
             return
         taken = sensor.measure(self.board.channels, now_ms, self.store.is_nearly_full)
-        records = taken.records + self.given_up.next_records(self.chain.reserve.next_seq)
-        self.batch.add(self.chain.take(now_ms, records), taken.urgent)
+        self.batch.add(self.chain.take(now_ms, taken.records), taken.urgent)
         self.count("readings")
         if taken.urgent:
             self.delivery.hurry()
@@ -110,12 +109,13 @@ class Node:
         entries, chain, given_up = self.batch.entries, self.chain, self.given_up
         if not entries or chain is None or given_up is None:
             return True
-        link, packed = chain.reserve.link, []
-        for measured in entries:
-            data, link = chain.sign(measured, link)
-            packed.append(self.store.pack(data))
         try:
             self._make_room(given_up)
+            link, packed = chain.reserve.link, []
+            for measured in entries:
+                chain.add_records(measured, given_up.next_records(measured.seq))
+                data, link = chain.sign(measured, link)
+                packed.append(self.store.pack(data))
             self.store.write(entries[0].seq, packed)
         except StorageError:
             self.count("flash_refused")

@@ -50,11 +50,6 @@ class Reserve:
         """Keep `bound`, and `last` with its link as the last reading that a later boot will remember."""
         self._twin.save([self.bound, self.last, self.link])
 
-    @property
-    def next_seq(self) -> int:
-        """What take() gives next."""
-        return self._next
-
     def take(self) -> int:
         """The number for the next reading, never given again."""
         if self.exhausted:
