@@ -270,6 +270,22 @@ def test_a_boot_that_remembers_nothing_of_a_gap_goes_on_without_it(bank: Bank) -
     assert folded(bank, loan.id) == 257
 
 
+def test_books_from_before_there_were_declarations(bank: Bank) -> None:
+    """A database of the first schema gets the table, and goes on."""
+    loan = bank.lend()
+    bank.anchor()
+    bank.minute(450)
+    bank.sync()
+    with bank.live.ledger.db.transaction() as tx:
+        tx.execute("DROP TABLE finance_declared")
+        tx.execute("DELETE FROM migration WHERE name = 'finance-2'")
+    bank.finance = bank.open_finance()
+    give_up(bank, 2)
+    bank.minute(450)
+    bank.sync()
+    assert folded(bank, loan.id) == 4
+
+
 def test_readings_that_came_before_their_node_was_enrolled(tmp_path: Path, make_world: Callable[..., Any]) -> None:
     """The ledger gives them again behind the enrolment, and they are folded from the genesis on."""
     bank = Bank(tmp_path, make_world, strangers=["node-c"])
