@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from tallystick_tools import demo_build, demo_view, wiring_picture
+from tallystick_tools import demo_build, demo_view, tag_pictures, wiring_picture
 from tallystick_tools.demo_keep import wait_for
 from tallystick_tools.demo_parts import tallystick
 from tallystick_tools.demo_plan import plan
@@ -36,6 +36,10 @@ _FONT_ADDRESS = re.compile(r',?\s*url\("https?://[^"]*"\) format\("[^"]*"\)')  #
 
 def main() -> int:
     wiring_picture.save()
+    for name, title, console in tag_pictures.pictures(recorder):
+        save(name, title, console)
+    if "--tags" in sys.argv:  # the others need a whole chain and a minute
+        return 0
     with tempfile.TemporaryDirectory() as name:
         world = demo_build.build(Path(name), plan(SEED, calm=False))
         try:

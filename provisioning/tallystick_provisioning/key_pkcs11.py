@@ -61,7 +61,7 @@ class Pkcs11Master:
         with _token_errors(address):
             self._session = _token(address).open(user_pin=pin)
             try:
-                self._key: Any = self._session.get_key(label=address.object, object_class=pkcs11.ObjectClass.SECRET_KEY)
+                self._key = _key(self._session, address.object)
                 readable = self._key[pkcs11.Attribute.EXTRACTABLE] or not self._key[pkcs11.Attribute.SENSITIVE]
             except BaseException:
                 self._session.close()
@@ -89,6 +89,17 @@ def create(uri: str, pin: str) -> None:
         session.generate_key(
             pkcs11.KeyType.AES, _KEY_BITS, label=address.object, store=True, template=_NOT_EXTRACTABLE
         )
+
+
+def _key(session: pkcs11.Session, name: str) -> Any:
+    """The one secret key of that name. The search is read to its end: an open one disturbs what comes after."""
+    wanted = {pkcs11.Attribute.LABEL: name, pkcs11.Attribute.CLASS: pkcs11.ObjectClass.SECRET_KEY}
+    found = list(session.get_objects(wanted))
+    if len(found) > 1:
+        raise KeysError(f"the token has {len(found)} keys {name!r}")
+    if not found:
+        raise NoSuchKey
+    return found[0]
 
 
 def _token(address: Address) -> pkcs11.Token:

@@ -5,7 +5,7 @@ CREATE TABLE job (
     chip TEXT NOT NULL,                -- of rows that name none
     host TEXT NOT NULL,
     key_set TEXT NOT NULL,             -- names the keys of this job at their provider
-    key_version INTEGER NOT NULL,      -- 1 to 255, stands on the tag beside each key
+    key_version INTEGER NOT NULL,      -- 1 to 254, stands on the tag beside each key
     will_lock INTEGER NOT NULL,        -- 1: a second pass locks, so keys are needed until then
     created_ms INTEGER NOT NULL
 ) STRICT;

@@ -75,7 +75,7 @@ def new(
     key_set
         Name of the keys; default: this job's own, so that no other job's keys read its links.
     key_version
-        Generation of the keys, 1 to 255.
+        Generation of the keys, 1 to 254.
     no_lock
         No second pass will lock the tags: a sealed job then gives up a tag's keys as soon as it is written.
     dry_run

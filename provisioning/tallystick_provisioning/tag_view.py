@@ -87,9 +87,13 @@ class Screen:
 
     def show(self, moment: Moment) -> None:
         _make_heard(self._sound, moment)
+        self.remember(moment)
+        self._live.update(self.picture(moment), refresh=True)
+
+    def remember(self, moment: Moment) -> None:
+        """Keep a tag's line for the list of the last tags."""
         if moment.kind in ("done", "wrong"):
             self._tags = [*self._tags, self._tag(moment)][-_SHOWN_TAGS:]
-        self._live.update(self.picture(moment), refresh=True)
 
     def picture(self, moment: Moment) -> Group:
         """The whole screen for this moment."""

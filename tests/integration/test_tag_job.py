@@ -1,7 +1,6 @@
 """A tag job as an installer does it: real commands, nfcpy over its udp link, emulated tags, a real ledger, SoftHSM2."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from http_ledger import HttpLedger
 from tag_support import GTIN, MAKER_FILE, blank, command, feed, tallystick, uid
 
+from tallystick_ledger.facts import START, facts
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_provisioning import job_bundle, key_pkcs11, secret_file, tag_statement
@@ -205,9 +205,7 @@ def test_statements_reach_the_ledger_once(desk: Desk, field: Field, link: str, l
         (desk.path("job.outbox") / f"{statement.parse(data).identity.hex()}.cose").write_bytes(data)
     desk.run(*send)
     ledger.settle()
-    with ledger.ledger.db.read() as tx:
-        rows = tx.execute("SELECT data FROM statement WHERE kind = 'tag'").fetchall()
-    found = [statement.parse(bytes(row[0])) for row in rows]
+    found = [statement.parse(one.data) for one in facts(ledger.ledger, START, 1000) if one.kind == "tag"]
     assert len(found) == 2
     told = {item["serial"]: item for item in desk.report()["items"]}
     for one in found:
@@ -249,21 +247,30 @@ def test_a_reader_that_is_not_there(desk: Desk) -> None:
 # --- SoftHSM2
 
 
-@pytest.fixture
-def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A PKCS#11 token in a temporary folder; its URI."""
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A PKCS#11 token in a temporary folder. A process loads the library with one configuration, once."""
     assert shutil.which("softhsm2-util")
-    (tmp_path / "tokens").mkdir()
-    (tmp_path / "softhsm.conf").write_text(
-        f"directories.tokendir = {tmp_path / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
-    )
-    monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm.conf"))
+    folder = tmp_path_factory.mktemp("softhsm")
+    (folder / "tokens").mkdir()
+    configuration = f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
+    (folder / "softhsm.conf").write_text(configuration)
     words = ["softhsm2-util", "--init-token", "--free", "--label", "tally", "--so-pin", "0000", "--pin", PIN]
-    subprocess.run(words, check=True, capture_output=True)
-    return f"pkcs11:token=tally;object=master?module-path={MODULE}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(folder / "softhsm.conf"))
+        subprocess.run(words, check=True, capture_output=True)
+        yield folder
 
 
-def test_softhsm_end_to_end(desk: Desk, field: Field, link: str, token: str, world: Any) -> None:
+@pytest.fixture
+def token(tokens: Path, request: pytest.FixtureRequest) -> str:
+    """The URI of a key of this test's own, which is not made yet."""
+    return f"pkcs11:token=tally;object={request.node.name}?module-path={MODULE}"
+
+
+def test_softhsm_end_to_end(
+    desk: Desk, field: Field, link: str, token: str, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Key made on the token, job sealed from it, tags written with the sealed job alone, keys gone afterwards."""
     pin, words = desk.path("pin"), desk.path("words")
     assert "cannot be taken out" in desk.run("tag", "keys", "new", token, "--secret-file", pin)
@@ -279,7 +286,7 @@ def test_softhsm_end_to_end(desk: Desk, field: Field, link: str, token: str, wor
     assert not desk.path("job.tally").exists()
     desk.run(*seal)
 
-    os.environ.pop("SOFTHSM2_CONF")  # the laptop has no token
+    monkeypatch.delenv("SOFTHSM2_CONF")  # the laptop has no token
     tags = [blank("ntag424", 7), blank("ntag424", 0), blank("ntag424", 1)]
     code, lines = desk.write(field, link, tags, desk.path("job.tally"), *desk.signs())
     assert code == 0, lines
@@ -302,21 +309,21 @@ def test_the_master_key_never_leaves_the_token(desk: Desk, token: str, tmp_path:
     master.close()
 
 
-def test_a_key_that_could_be_taken_out_is_refused(token: str) -> None:
+def test_a_key_that_could_be_taken_out_is_refused(token: str, request: pytest.FixtureRequest) -> None:
     import pkcs11
 
     library, attribute = pkcs11.lib(MODULE), pkcs11.Attribute
     readable = {attribute.EXTRACTABLE: True, attribute.SENSITIVE: False, attribute.SIGN: True}
     with library.get_token(token_label="tally").open(rw=True, user_pin=PIN) as session:
         session.generate_key(
-            pkcs11.KeyType.AES, 128, label="master", store=True, template=readable
+            pkcs11.KeyType.AES, 128, label=request.node.name, store=True, template=readable
         )  # fmt: skip
-    with pytest.raises(KeysError, match="key 'master' can be taken out of its token"):
+    with pytest.raises(KeysError, match="can be taken out of its token"):
         Pkcs11Master(token, PIN)
 
 
 def test_token_troubles_have_names(token: str) -> None:
-    with pytest.raises(KeysError, match="no key 'master'; make it with `tag keys new`"):
+    with pytest.raises(KeysError, match="no key 'test_token_troubles_have_names'; make it with `tag keys new`"):
         Pkcs11Master(token, PIN)
     with pytest.raises(KeysError, match="token 'tally': wrong PIN"):
         Pkcs11Master(token, "1234")
