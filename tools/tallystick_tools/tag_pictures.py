@@ -66,7 +66,7 @@ def day() -> list[Moment]:
     """A short job, with one tag that comes a second time."""
     with tempfile.TemporaryDirectory() as folder:
         path, field = Path(folder) / "shrimp.job", Field()
-        planned = [Planned(row + 2, Item(GTIN, f"A-{row + 1:03d}"), "冷冻虾仁 5kg") for row in range(ITEMS)]
+        planned = [Planned(row + 2, Item(GTIN, f"A-{row + 1:03d}"), "frozen shrimp 5 kg") for row in range(ITEMS)]
         tag_job.create(path, JobHead("00" * 16, "ntag424", "item.example", "2026-07", 1, True, 0), planned)
         maker = Originality([], [tag_signature.ORIGINALITY_PUBLIC_KEY_424])
         keys = DerivedKeys(FileMaster(bytes(range(16))), "2026-07", 1)
