@@ -175,6 +175,17 @@ def test_what_was_delivered_is_not_declared_lost(full: Site) -> None:
     assert node.given_up.ranges == [(3, 4), (9, 9)]
 
 
+def test_nothing_is_removed_before_it_is_declared(full: Site) -> None:
+    full.live(4 * BATCH, LINK)
+    full.give_up_oldest, full.batch_readings = True, 1
+    full.power_cycle()
+    node = app.wake(full)
+    node.take_reading(0)
+    full.memory.full = True
+    assert not node.store_batch(0)
+    assert node.store.pending(1) == [1], "it could not be written down"
+
+
 def test_a_power_cut_between_declaring_and_removing_is_finished_by_the_next_boot(full: Site) -> None:
     full.live(4 * BATCH, LINK)
     files = Files(full.memory)
