@@ -68,10 +68,10 @@ class Ev2:
         answer = ask(self._tag, self.apdu(code, header, data, mode))
         body, status = bytes.fromhex(answer[:-4]), answer[-4:]
         self.counter += 1
-        if status != "9100" or mode == PLAIN or (code == 0xC4 and header == b"\0"):
+        if status not in ("9100", "9190") or mode == PLAIN or (code == 0xC4 and header == b"\0"):
             return body, status
         body, mac = body[:-8], body[-8:]
-        assert mac == self._mac(0, body), "wrong MAC in the answer"
+        assert mac == self._mac(int(status[2:], 16), body), "wrong MAC in the answer"
         if mode == FULL and body:
             body = cbc(self.encryption_key, self._iv(b"\x5a\xa5")).decrypt(body).rstrip(b"\0")[:-1]
         return body, status

@@ -441,11 +441,11 @@ def test_random_id_hides_the_uid_from_all_but_the_authenticated() -> None:
     assert ask(tag, "903C0000010000") == "91AE"
     session = Ev2(again(tag))
     assert session.command(0x51) == (UID, "9100")
-    assert session.command(0x3C, b"\0") == (sign_424(UID), "9100")
+    assert session.command(0x3C, b"\0") == (sign_424(UID), "9190")
 
 
 def test_signature_is_free_on_a_tag_that_tells_its_uid() -> None:
-    assert ask(on(), "903C0000010000") == sign_424(UID).hex().upper() + "9100"
+    assert ask(on(), "903C0000010000") == sign_424(UID).hex().upper() + "9190"
 
 
 def test_lrp_is_for_ever_switches_mirroring_off_and_refuses_aes() -> None:

@@ -156,13 +156,13 @@ class Chip:
         self.counter += 1
         return body
 
-    def sealed(self, data: bytes, mode: int) -> bytes:
+    def sealed(self, data: bytes, mode: int, status: int = 0x9100) -> bytes:
         """A successful answer's data as it goes out; without a session it is plain."""
         if self.session is None or mode == PLAIN:
             return data
         if mode == FULL and data:
             data = self.session.encrypt_response(self.counter, data)
-        return data + self._mac(0x00, data)
+        return data + self._mac(status & 0xFF, data)
 
     def _mac(self, code: int, data: bytes) -> bytes:
         if self.session is None:

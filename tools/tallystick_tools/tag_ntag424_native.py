@@ -26,9 +26,10 @@ from tallystick_tools.tag_ntag424_files import (
     check,
 )
 
-OK, MORE = 0x9100, 0x91AF
+OK, SIGNATURE_OK, MORE = 0x9100, 0x9190, 0x91AF
 ILLEGAL_COMMAND, BOUNDARY_ERROR, ABORTED, FILE_NOT_FOUND = 0x911C, 0x91BE, 0x91CA, 0x91F0
 MAX_RESPONSE_BYTES = 256
+PRODUCTION = bytes.fromhex("CF5D9045104621")  # batch, key and date of a real chip
 
 Answer = tuple[bytes, int]
 
@@ -81,7 +82,7 @@ def _get_version(chip: Chip, data: bytes) -> Answer:
     frames = [
         bytes([0x04, 0x04, subtype, 0x30, 0x00, 0x11, 0x05]),
         bytes([0x04, 0x04, 0x02, 0x01, 0x02, 0x11, 0x05]),
-        (bytes(UID_BYTES) if eeprom.random_id else eeprom.uid) + bytes.fromhex("CF39D4491030") + b"\x16",
+        (bytes(UID_BYTES) if eeprom.random_id else eeprom.uid) + PRODUCTION,
     ]
     whole = chip.sealed(b"".join(frames), MAC)
     chip.frames = [frames[1], frames[2] + whole[sum(map(len, frames)) :]]
@@ -103,7 +104,7 @@ def _read_signature(chip: Chip, data: bytes) -> Answer:
         raise ChipRefusal(LENGTH_ERROR)
     if header != b"\0":
         raise ChipRefusal(PARAMETER_ERROR)
-    return chip.sealed(tag_signature.sign_424(chip.eeprom.uid), FULL), OK
+    return chip.sealed(tag_signature.sign_424(chip.eeprom.uid), FULL, SIGNATURE_OK), SIGNATURE_OK
 
 
 def _tamper_status(chip: Chip, data: bytes) -> Answer:
