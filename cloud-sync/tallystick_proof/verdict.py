@@ -184,7 +184,7 @@ def _given_up(one: VerifiedReading) -> str:
     last = one.reading.chain.seq - 1 - unknown
     first = last + 1 - number
     which = f"reading {first} was" if number == 1 else f"{number} readings, {first} to {last}, were"
-    who = f"reading{'' if len(by) == 1 else 's'} {', '.join(map(str, by))}"
+    who = f"reading {by[0]}" if len(by) == 1 else f"{len(by)} readings, {min(by)} to {max(by)}"
     return f"{which} given up by the node between reading {first - 1} and {one}; declared by {who}"
 
 

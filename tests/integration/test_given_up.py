@@ -17,6 +17,7 @@ from tallystick_node.state import Config
 from tallystick_proof import statement
 from tallystick_proof.evidence import Evidence
 from tallystick_proof.verdict import verify
+from tallystick_tools import verify_text
 from tallystick_tools.verify_decision import verify_decision
 from tallystick_wire import message, reading
 from tallystick_wire.sequence import Seen
@@ -116,6 +117,8 @@ def test_what_a_full_flash_gave_up_is_proved_as_given_up(room: Room) -> None:
     [told] = [remark.text for remark in found.remarks if remark.code == "given-up"]
     words = f"{len(given_up)} readings, 11 to {given_up[-1]}, were given up by the node between reading 10 and"
     assert told.startswith(words)
+    declares = next(one for one in found.readings if one.reading.gap is not None)
+    assert list(verify_text.measured(declares)) == ["temperature 4.50 °C"], "a full flash keeps what matters"
     assert verify(Evidence(reading_bundle(ledger, room.thumbprint, 55), trust))
 
 

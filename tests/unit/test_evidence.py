@@ -235,7 +235,7 @@ def test_a_declaration_that_is_too_narrow(make_world: "Callable[..., World]") ->
     world.minute()
     world.sync()
     found = walked(world, world.window_bundle("node-a", 1, 11))
-    assert found.remarks[0].text.endswith("; declared by readings 10, 11")
+    assert found.remarks[0].text.endswith("; declared by 2 readings, 10 to 11")
 
 
 def test_a_wide_declaration_says_nothing_about_readings_that_arrived(make_world: "Callable[..., World]") -> None:

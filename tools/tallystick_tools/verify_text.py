@@ -12,10 +12,11 @@ from tallystick_proof.time import Interval
 from tallystick_proof.verdict import NOT_PROVED, Verified
 from tallystick_tools.outcome import Outcome
 from tallystick_tools.verify_decision import LoanVerdict
-from tallystick_wire.reading import BOOT_NAMES
+from tallystick_wire.reading import BOOT_NAMES, GAP_FIRST, GAP_LAST
 from tallystick_wire.senml import Decimal
 
 MAX_SHOWN_CHARACTERS = 200  # of one piece of text from a bundle: a screen line or two
+_NOT_MEASURED = (*BOOT_NAMES, GAP_FIRST, GAP_LAST)
 SYMBOLS = {"Cel": "°C", "%RH": "% RH"}  # SenML unit (RFC 8428 section 12.1) -> as people write it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ def measured(one: VerifiedReading) -> Iterator[str]:
     """What a reading says, with the full names of the node's enrolment."""
     channels = None if one.node.instrument is None else one.node.instrument.get("channels")
     for record in one.reading.pack.records:
-        if record.name in BOOT_NAMES:
+        if record.name in _NOT_MEASURED:
             continue
         meaning = None if channels is None else channels.get(record.name)
         name = record.name if meaning is None else meaning[0]
