@@ -1,7 +1,11 @@
 """The emulated NTAG213, NTAG215 and NTAG216 against their data sheet."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from personalise_support import Desk
+
+from tallystick_provisioning import personalise
 from tallystick_tools import tag_signature
 from tallystick_tools.errors import BadEeprom
 from tallystick_tools.tag_ntag21x import Ntag21x
@@ -14,8 +18,8 @@ READ_ONLY_LOCKS = {"NTAG213": "FF0F3FBD", "NTAG215": "FF000FBD", "NTAG216": "FF3
 models = pytest.mark.parametrize("model", MODELS)
 
 
-def on(model: str = "NTAG215", **options: bytes) -> Ntag21x:
-    return again(Ntag21x(model, UID, **options))
+def on(model: str = "NTAG215", signature: bytes | None = None) -> Ntag21x:
+    return again(Ntag21x(model, UID, signature))
 
 
 def again(tag: Ntag21x) -> Ntag21x:
@@ -167,6 +171,21 @@ def test_protection_is_what_the_configuration_said_at_activation() -> None:
     assert tag.answer(bytes.fromhex("1BFFFFFFFF")) == b"\0\0"
     assert write(tag, 4, "01020304") == ACK
     assert read(tag, 4)[:4].hex() == "01020304"
+
+
+def test_a_chip_that_protects_at_once_refuses_the_very_next_write() -> None:
+    tag = again(Ntag21x("NTAG215", UID, protects_at_once=True))
+    assert write(tag, CFG0["NTAG215"], "04000004") == ACK
+    assert write(tag, CFG0["NTAG215"] + 1, "80050000") == NAK
+    assert read(again(tag), 4) != NAK, "reading was not protected yet"
+
+
+def test_identities_are_given_whenever_protection_begins(tmp_path: Path) -> None:
+    for at_once in (False, True):
+        desk = Desk(tmp_path / str(at_once), "ntag215")
+        desk.air.swap(Ntag21x("NTAG215", UID, protects_at_once=at_once))
+        assert desk.write().good
+        assert desk.run(personalise.reset).state == "factory"
 
 
 def test_write_protection_alone_leaves_it_readable() -> None:

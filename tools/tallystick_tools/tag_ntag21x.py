@@ -1,7 +1,8 @@
 """Emulated NTAG213, NTAG215 and NTAG216, as their data sheet says: a pure state machine, commands in, answers out.
 
 An answer of one byte is a 4-bit ACK or NAK. After a NAK the tag is mute until it is activated anew, as the chip falls
-back to its idle state. AUTH0, PROT and CFGLCK take effect with the next activation.
+back to its idle state. AUTH0 and PROT take effect with the next activation, as nfcpy's order of writing needs it; users
+of some chips saw them take effect at once, so a tag can be told to do that. CFGLCK waits for the next activation.
 """
 
 from tallystick_tools import tag_signature
@@ -17,15 +18,19 @@ MIRROR_UID, MIRROR_COUNTER = 0x40, 0x80
 
 
 class Ntag21x:
-    """One tag. `signature` replaces the originality signature that the emulator makes."""
+    """One tag. `signature` replaces the originality signature that the emulator makes. `protects_at_once`: what is
+    written to AUTH0 and PROT counts at once, and not from the next activation on."""
 
     family: Family = "type2"
 
-    def __init__(self, model: str, uid: bytes, signature: bytes | None = None) -> None:
+    def __init__(
+        self, model: str, uid: bytes, signature: bytes | None = None, *, protects_at_once: bool = False
+    ) -> None:
         if model not in MODELS or len(uid) != UID_BYTES:
             raise ValueError(f"model: one of {', '.join(MODELS)}; uid: {UID_BYTES} bytes")
         self._memory = Memory(MODELS[model], uid)
         self._signature = signature
+        self._protects_at_once = protects_at_once
         self.power_off()
 
     @property
@@ -59,10 +64,12 @@ class Ntag21x:
     def activate(self) -> None:
         self.power_off()
         self._active = True
+        self._protect()
+        self._config_locked = bool(self._config()[1][0] & ACCESS_CFGLCK)
+
+    def _protect(self) -> None:
         cfg0, cfg1 = self._config()
-        self._auth0 = cfg0[3]
-        self._prot = bool(cfg1[0] & ACCESS_PROT)
-        self._config_locked = bool(cfg1[0] & ACCESS_CFGLCK)
+        self._auth0, self._prot = cfg0[3], bool(cfg1[0] & ACCESS_PROT)
 
     def answer(self, command: bytes) -> bytes | None:
         if not self._active:
@@ -157,9 +164,11 @@ class Ntag21x:
     # --- writing
 
     def _write(self, page: int, new: bytes) -> bytes:
-        if self._may_write(page) and self._memory.write(page, new, self._config_locked):
-            return ACK
-        return NAK_ARGUMENT
+        if not (self._may_write(page) and self._memory.write(page, new, self._config_locked)):
+            return NAK_ARGUMENT
+        if self._protects_at_once:
+            self._protect()
+        return ACK
 
     def _may_write(self, page: int) -> bool:
         return 2 <= page < self._memory.model.pages and (self._authenticated or page < self._auth0)
