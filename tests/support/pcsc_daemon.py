@@ -12,6 +12,7 @@ from pathlib import Path
 
 DRIVER = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
 PATIENCE_S = 20.0
+ATTEMPTS = 3
 _EXEC = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -21,25 +22,35 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 class PcscDaemon:
-    """Runs until `stop()`. `socket_path` is for PCSCLITE_CSOCK_NAME, `vpcd_port` for VpcdCard, `name` of the reader."""
+    """Runs until `stop()`. `socket_path` is for PCSCLITE_CSOCK_NAME, `vpcd_port` for VpcdCard, `name` of the reader.
+
+    vpcd cannot be told an address, so while tests run its two ports are open to the network, too.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.vpcd_port = _two_free_ports()
         self.name = "Tallystick emulated 00 00"
-        self.socket_path = folder / "pcscd.comm"
-        configuration = folder / "reader.conf.d"
-        configuration.mkdir()
+        for attempt in range(ATTEMPTS):
+            here = folder / str(attempt)
+            here.mkdir()
+            self.vpcd_port = _two_free_ports()
+            self.socket_path = here / "pcscd.comm"
+            self._log = here / "pcscd.log"
+            self._process = self._start(self._configure(here / "reader.conf.d"))
+            if self._is_ready():
+                return
+            self.stop()  # somebody else took a port in between
+        raise AssertionError(self._log.read_text("utf-8", "replace"))
+
+    def _configure(self, folder: Path) -> Path:
+        folder.mkdir()
         lines = {
             "FRIENDLYNAME": '"Tallystick emulated"',
             "DEVICENAME": f"/dev/null:{self.vpcd_port}",
             "LIBPATH": DRIVER,
             "CHANNELID": str(self.vpcd_port),
         }
-        text = "".join(f"{name} {value}\n" for name, value in lines.items())
-        (configuration / "vpcd").write_text(text, "ascii")
-        self._log = folder / "pcscd.log"
-        self._process = self._start(configuration)
-        self._wait()
+        (folder / "vpcd").write_text("".join(f"{name} {value}\n" for name, value in lines.items()), "ascii")
+        return folder
 
     def _start(self, configuration: Path) -> subprocess.Popen[bytes]:
         with socket.socket(socket.AF_UNIX) as door, self._log.open("wb") as log:
@@ -49,13 +60,14 @@ class PcscDaemon:
             command = [sys.executable, "-c", _EXEC, str(door.fileno()), *daemon]
             return subprocess.Popen(command, pass_fds=[door.fileno()], stdout=log, stderr=subprocess.STDOUT)
 
-    def _wait(self) -> None:
-        """Until both slots listen; a connection of ours would be a card, so the log tells."""
+    def _is_ready(self) -> bool:
+        """Whether both slots listen in time; a connection of ours would be a card, so the log tells."""
         deadline = time.monotonic() + PATIENCE_S
-        while (log := self._log.read_text("utf-8", "replace")).count("polling thread") < 2:
-            assert self._process.poll() is None, log
-            assert time.monotonic() < deadline, log
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if self._log.read_text("utf-8", "replace").count("polling thread") == 2:
+                return True
             time.sleep(0.05)
+        return False
 
     def stop(self) -> None:
         self._process.terminate()
