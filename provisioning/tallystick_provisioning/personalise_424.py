@@ -206,6 +206,8 @@ class Work424:
                 raise TagRefused(
                     "delay", "the tag takes no key for a while: it saw too many wrong ones", "leave it on the reader"
                 ) from None
+            if error.status == ntag424.NO_PERMISSION:  # in the selected application only LRP mode says so
+                raise TagRefused("lrp", "the tag is in LRP mode for good; we write AES", "take another tag") from None
             if error.status != ntag424.WRONG_KEY:
                 raise
             return False

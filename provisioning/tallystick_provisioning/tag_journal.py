@@ -5,6 +5,7 @@ touched. A crash leaves at most one torn line at the end, of which no tag knows;
 not fit is JournalError: no tag is written on a journal that cannot be believed. No key ever stands here, only versions.
 """
 
+import fcntl
 import json
 import os
 import zlib
@@ -47,7 +48,7 @@ class History:
 
 
 class Journal:
-    """A folder of journals. One process at a time writes to it: a reader has one user too."""
+    """A folder of journals."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,8 +61,12 @@ class Journal:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = not path.exists()
-            end = 0 if fresh else len(self._whole(uid))
-            _write_at_end(path, end, line)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # two programs on one journal take turns
+                file.truncate(len(self._whole(uid)))
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
             if fresh:
                 sync_folder(self.folder)
         except OSError as error:
@@ -104,17 +109,6 @@ class Journal:
         if not all(good[:-1]) or (lines and not good[-1] and _holds_record(lines[-1])):
             raise JournalError(f"{path}: line {good.index(False) + 1} is damaged; keep the file and ask for help")
         return data if not lines or good[-1] else data[: -len(lines[-1])]
-
-
-def _write_at_end(path: Path, end: int, line: bytes) -> None:
-    """Put `line` where the last whole record ends, and make it durable."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.truncate(end)
-        file.seek(end)
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _is_record(line: bytes) -> bool:

@@ -1,6 +1,7 @@
 """The parts below the personalisation: journal, links, pages, the reader that stays, PC/SC's ways."""
 
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -142,6 +143,21 @@ def test_record_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "fsync", fsync)
     Journal(tmp_path / "folder").append(UID, "begin", **BEGIN)
     assert synced == [b"04A1B2C3D4E580.journal", b"folder"]
+
+
+def test_two_programs_on_one_journal_take_turns(tmp_path: Path) -> None:
+    begun(tmp_path)
+
+    def append(number: int) -> None:
+        for _ in range(20):
+            Journal(tmp_path).append(UID, "key", number=number, old=0, new=3)
+
+    threads = [threading.Thread(target=append, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(Journal(tmp_path).records(UID)) == 2 + 4 * 20
 
 
 def test_failed_append_says_that_nothing_was_done(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from personalise_support import OTHER_UID, UID, Desk, JobKeys
 
 from tallystick_provisioning import sun, tag_link
 from tallystick_provisioning.errors import SunError
-from tallystick_provisioning.ntag424 import Ntag424
+from tallystick_provisioning.ntag424 import Ntag424, sdm_settings
 from tallystick_provisioning.sun import (
     SunCounterError,
     SunFormatError,
@@ -154,6 +154,49 @@ def test_taps_of_an_emulated_tag_verify_and_rise(tmp_path: Path) -> None:
         refused(SunCounterError, read.p, read.c, keys.key(UID, META_KEY), keys.key(UID, FILE_KEY), last_counter=last)
         seen.add((read.p, read.c))
     assert len(seen) == 5
+
+
+def in_lrp_mode(desk: Desk, message: bytes, settings: bytes) -> None:
+    """Write and configure in AES mode, then switch LRP on inside: by command, the chip would forget its mirrors."""
+    tag = desk.reader.sense()
+    assert tag is not None
+    chip = Ntag424(tag)
+    chip.select()
+    chip.authenticate(0, ZERO)
+    chip.write(2, 0, len(message).to_bytes(2, "big") + message)
+    chip.change_settings(2, settings)
+    desk.tag._chip.eeprom.lrp = True  # type: ignore[attr-defined]
+    desk.reader.violations.clear()
+
+
+def test_taps_of_an_emulated_tag_in_lrp_mode_verify(tmp_path: Path) -> None:
+    """The emulator's LRP was written apart from ours: p of 48 digits, another session key, the same rule."""
+    desk = Desk(tmp_path, "ntag424")
+    head = b"\xd1\x01\x56U\x04item.example/?p="
+    message = head + b"0" * 48 + b"&c=" + b"0" * 16
+    message = message[:2] + bytes([len(message) - 4]) + message[3:]
+    at, mac = 2 + len(head), 2 + len(head) + 48 + 3
+    in_lrp_mode(desk, message, sdm_settings(at, None, mac, mac))
+    counters = []
+    for _ in range(3):
+        tag = desk.reader.sense()
+        assert tag is not None
+        chip = Ntag424(tag)
+        chip.select()
+        text = chip.read_ndef()[len(head) :].decode()
+        tap = sun.verify(text[:48], text[51:], ZERO, ZERO, uid=UID)
+        assert tap.mode == "lrp"
+        counters.append(tap.counter)
+        refused(SunMacError, text[:48], text[51:], file_key=WRONG)
+        refused(SunKeyError, text[:48], text[51:], meta=WRONG)
+    assert counters == [1, 2, 3]
+
+
+def test_a_tag_in_lrp_mode_is_not_written(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "ntag424")
+    in_lrp_mode(desk, b"", bytes.fromhex("00E0EE"))
+    outcome = desk.write()
+    assert (outcome.state, outcome.code) == ("refused", "lrp")
 
 
 def test_another_jobs_keys_read_nothing(tmp_path: Path) -> None:
