@@ -118,10 +118,10 @@ def make_mistake(mistake: str) -> None:
     """Break the order of durability in one place."""
     if mistake == "switch-early":
 
-        def switch_then_unpack(self: slots.FileSlots, size: int) -> None:
+        def switch_then_unpack(self: slots.FileSlots, size: int, stored: "Any") -> None:
             slot = self.target()
             loader.save(ROOT, loader.load(ROOT).confirmed, slot, loader.TRY)
-            self._unpack(slot, size)
+            self._unpack(slot, size, stored)
 
         slots.FileSlots.install = switch_then_unpack  # type: ignore[method-assign]
     elif mistake == "trial-not-noted":

@@ -38,6 +38,11 @@ def integer(most: int, least: int = 0) -> Check:
     return check
 
 
+def one_of(*numbers: int) -> Check:
+    wrong = f"must be one of {', '.join(map(str, numbers))}"
+    return lambda value: None if type(value) is int and value in numbers else wrong
+
+
 def word(*words: str) -> Check:
     return lambda value: None if isinstance(value, str) and value in words else f"must be one of {', '.join(words)}"
 

@@ -22,6 +22,7 @@ from tallystick_proof.fields import (
     exactly,
     flag,
     integer,
+    one_of,
     or_null,
     places,
     some_bytes,
@@ -197,7 +198,7 @@ TABLE: dict[str, Form] = {
             **_FOR_NODES,
             "board": text(manifest.MAX_BOARD_CHARACTERS),
             "size": integer(manifest.MAX_IMAGE_BYTES, 1),
-            "chunk_bytes": integer(manifest.MAX_CHUNK_BYTES, manifest.MIN_CHUNK_BYTES),
+            "chunk_bytes": one_of(*manifest.CHUNK_BYTES),
             "image": _HASH,
             "chunks": _HASH,
         }

@@ -159,7 +159,17 @@ class MachineBoard:
         import machine  # type: ignore[import-not-found]
         import micropython  # type: ignore[import-not-found]
 
-        from tallystick_node import batch, board_radio, board_sensors, firmware, loader, segment, slots, update
+        from tallystick_node import (
+            batch,
+            board_radio,
+            board_sensors,
+            firmware,
+            loader,
+            segment,
+            slots,
+            slots_partition,
+            update,
+        )
         from tallystick_node.clock import Uptime
         from tallystick_node.files import Directory
         from tallystick_node.link import StreamLink
@@ -180,7 +190,8 @@ class MachineBoard:
         sleeps = sys.platform == "esp32" and self.link is not self.cable
         self.rtc_memory = MachineRtcMemory(machine) if sleeps else None
         self._watchdog: "Any" = None
-        self.slots = slots.FileSlots(loader.BOARD_FOLDER)
+        partitions = slots_partition.here(loader.BOARD_FOLDER)
+        self.slots: "Slots" = partitions or slots.FileSlots(loader.BOARD_FOLDER)
         self.segment_limit = SEGMENT_LIMIT
         self.reset_cause = _reset_cause(machine)
         here = __file__[: __file__.rindex("/")] if "/" in __file__ else ""

@@ -53,7 +53,7 @@ class Node:
         self.config = config
         self.counts: "dict[str, int]" = {}
         self.store = Store(files, board.segment_limit)
-        self.updates = Updates(files, board.slots, self.kid, self.count)
+        self.updates = Updates(files, board.slots, self.kid, self.count, board.feed)
         self.settings = Settings(board, self.updates.told)
         self.batch = Batch(self.settings.batch_readings, self.settings.batch_ms)
         self.delivery = Delivery(board.link, self.store, board.linger_ms, self.count)

@@ -13,6 +13,7 @@ from tallystick_wire import image, manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO, Protocol
 
     class Slots(Protocol):
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 
         def remove(self, part: str) -> None: ...
 
-        def install(self, size: int) -> None:
+        def install(self, size: int, stored: Callable[[], None]) -> None:
             """The image of that size is whole and verified: the next boot is its trial. Again from the start after a
-            crash. ManifestError when it is no image for this board.
+            crash. `stored()` after each file: it takes longer than a watchdog waits. ManifestError when it is no image
+            for this board.
             """
 
         def confirm(self) -> None:
@@ -63,43 +65,12 @@ _ARCHITECTURES = (
 _CORTEX_M = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")
 
 
-class FileSlots:
-    """The folders 0 and 1 in `root`, and beside them what is being loaded."""
+class Parts:
+    """What is being loaded, as files in the folder `root`."""
 
-    granule = 1
-
-    def __init__(self, root: str, mpy: "int | None" = None) -> None:
-        """`mpy`: sys.implementation._mpy of the interpreter that will run the images."""
+    def __init__(self, root: str) -> None:
         self._root = root
         _make_folder(root)
-        number = mpy if mpy is not None else getattr(sys.implementation, "_mpy", 0)
-        self._format = "mpy%d.%d" % (number & 0xFF, number >> 8 & 3)
-        self._architecture = _ARCHITECTURES[number >> 10]
-
-    @property
-    def board(self) -> str:
-        """The name that an image for this board bears, like mpy6.3-armv6m."""
-        return self._format + "-" + self._architecture
-
-    def fits(self, board: str) -> bool:
-        name, _, architecture = board.partition("-")
-        if name != self._format:
-            return False
-        if self._architecture in _CORTEX_M and architecture in _CORTEX_M:
-            return _CORTEX_M.index(architecture) <= _CORTEX_M.index(self._architecture)
-        return architecture == self._architecture
-
-    def target(self) -> str:
-        record = loader.load(self._root)
-        return "1" if record.confirmed == "0" else "0"
-
-    def state(self, slot: str) -> str:
-        record = loader.load(self._root)
-        if record.trial == slot and record.state == loader.TRIED:
-            return TRIAL
-        if record.trial == slot and record.state == loader.FAILED:
-            return FAILED
-        return CONFIRMED if record.confirmed == slot else WAITING
 
     def read(self, part: str, offset: int, size: int) -> bytes:
         try:
@@ -131,7 +102,48 @@ class FileSlots:
         except OSError as error:
             raise StorageError("%s: %s" % (part, error)) from None
 
-    def install(self, size: int) -> None:
+    def _path(self, part: str) -> str:
+        return self._root + "/" + part
+
+
+class FileSlots(Parts):
+    """The folders 0 and 1 in `root`, and beside them what is being loaded."""
+
+    granule = 1
+
+    def __init__(self, root: str, mpy: "int | None" = None) -> None:
+        """`mpy`: sys.implementation._mpy of the interpreter that will run the images."""
+        super().__init__(root)
+        number = mpy if mpy is not None else getattr(sys.implementation, "_mpy", 0)
+        self._format = "mpy%d.%d" % (number & 0xFF, number >> 8 & 3)
+        self._architecture = _ARCHITECTURES[number >> 10]
+
+    @property
+    def board(self) -> str:
+        """The name that an image for this board bears, like mpy6.3-armv6m."""
+        return self._format + "-" + self._architecture
+
+    def fits(self, board: str) -> bool:
+        name, _, architecture = board.partition("-")
+        if name != self._format:
+            return False
+        if self._architecture in _CORTEX_M and architecture in _CORTEX_M:
+            return _CORTEX_M.index(architecture) <= _CORTEX_M.index(self._architecture)
+        return architecture == self._architecture
+
+    def target(self) -> str:
+        record = loader.load(self._root)
+        return "1" if record.confirmed == "0" else "0"
+
+    def state(self, slot: str) -> str:
+        record = loader.load(self._root)
+        if record.trial == slot and record.state == loader.TRIED:
+            return TRIAL
+        if record.trial == slot and record.state == loader.FAILED:
+            return FAILED
+        return CONFIRMED if record.confirmed == slot else WAITING
+
+    def install(self, size: int, stored: "Callable[[], None]") -> None:
         slot = self.target()
         try:
             # 1. The record stops naming this slot as the one that failed: from here on its content is unfinished.
@@ -139,7 +151,7 @@ class FileSlots:
             if record.trial == slot:
                 loader.save(self._root, record.confirmed, loader.FACTORY, loader.OK)
             # 2. A crash from here to the record: the slot is unfinished, nothing boots it, and all of this comes again.
-            self._unpack(slot, size)
+            self._unpack(slot, size, stored)
             # 3. The switch. A crash before it: the old firmware; after it: the new one, once.
             loader.save(self._root, record.confirmed, slot, loader.TRY)
         except OSError as error:
@@ -152,7 +164,7 @@ class FileSlots:
         except OSError as error:
             raise StorageError("record: %s" % error) from None
 
-    def _unpack(self, slot: str, size: int) -> None:
+    def _unpack(self, slot: str, size: int, stored: "Callable[[], None]") -> None:
         folder = self._root + "/" + slot
         _make_folder(folder)
         for package in image.PACKAGES:
@@ -162,7 +174,7 @@ class FileSlots:
         with open(self._path(IMAGE), "rb") as file:
             head = file.read(len(image.MAGIC) + 1 + manifest.MAX_BOARD_CHARACTERS)
             named = image.board_of(head) or ""
-            unpacker = image.Unpacker(_Folder(folder), named if self.fits(named) else self.board)
+            unpacker = image.Unpacker(_Folder(folder, stored), named if self.fits(named) else self.board)
             file.seek(0)
             while size:
                 piece = file.read(min(size, COPY_BYTES))
@@ -172,15 +184,13 @@ class FileSlots:
                 size -= len(piece)
         unpacker.finish()
 
-    def _path(self, part: str) -> str:
-        return self._root + "/" + part
-
 
 class _Folder:
     """image.Sink: files in a folder."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, stored: "Callable[[], None]") -> None:
         self._path = path
+        self._stored = stored
         self._file: "BinaryIO | None" = None
 
     def open(self, path: str) -> None:
@@ -194,6 +204,7 @@ class _Folder:
         if self._file is not None:
             self._file.close()
             self._file = None
+            self._stored()
 
 
 def _make_folder(path: str) -> None:

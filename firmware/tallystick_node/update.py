@@ -58,7 +58,16 @@ def judge(config: "Config", kid: bytes, known_version: int, now_ms: int, offered
 class Updates:
     """`told`: the settings of the newest config, None before the first. `on_trial`: this firmware must prove itself."""
 
-    def __init__(self, files: "Files", slots: "Slots | None", kid: bytes, count: "Callable[[str], None]") -> None:
+    def __init__(
+        self,
+        files: "Files",
+        slots: "Slots | None",
+        kid: bytes,
+        count: "Callable[[str], None]",
+        stored: "Callable[[], None]",
+    ) -> None:
+        """`stored()`: something new lies on flash."""
+        self._stored = stored
         self._files = files
         self._slots = slots
         self._kid = kid
@@ -117,6 +126,9 @@ class Updates:
         self._reach(_DONE)
         self.on_trial = False
         self._count("updates_confirmed")
+        # A crash here: they lie there until the next update.
+        self._slots.remove(places.LIST)
+        self._slots.remove(places.IMAGE)
 
     def reboot_due(self, uptime_ms: int, trial_ms: int) -> bool:
         """True once something holds from the next boot on, or the trial has taken too long."""
@@ -216,7 +228,7 @@ class Updates:
         self._slot = slots.target()
         self._reach(_TRYING)
         try:
-            slots.install(wanted.size)
+            slots.install(wanted.size, self._stored)
         except ManifestError:
             self._reach(_FAILED)
             raise UpdateRefused("images_malformed") from None

@@ -25,8 +25,7 @@ MAX_VERSION = (1 << 32) - 1  # seconds since 1970 fit until 2106, and need no co
 MAX_TIME_MS = (1 << 63) - 1
 MAX_BOARD_CHARACTERS = 32
 MAX_IMAGE_BYTES = 2 * 1024 * 1024  # half of the 4 MiB flash of an ESP32; a folder of .mpy files is a twentieth of it
-MIN_CHUNK_BYTES = 256
-MAX_CHUNK_BYTES = 1024  # one frame, and what the smallest board has in one piece
+CHUNK_BYTES = (256, 512, 1024)  # what divides an erase block and fits one frame
 HASH_BYTES = 32
 IDENTITY_BYTES = 16  # of a manifest, in want, chunk and outcome: the start of its SHA-256
 JTI_BYTES = 16
@@ -140,7 +139,8 @@ def _check_both(body: cbor.Map) -> None:
 def _check_firmware(body: cbor.Map) -> None:
     _check_text("board", body["board"], MAX_BOARD_CHARACTERS)
     _check_integer("size", body["size"], 1, MAX_IMAGE_BYTES)
-    _check_integer("chunk_bytes", body["chunk_bytes"], MIN_CHUNK_BYTES, MAX_CHUNK_BYTES)
+    if body["chunk_bytes"] not in CHUNK_BYTES or isinstance(body["chunk_bytes"], bool):
+        raise ManifestError("chunk_bytes must be 256, 512 or 1024")
     _check_bytes("image", body["image"], HASH_BYTES)
     _check_bytes("chunks", body["chunks"], HASH_BYTES)
 

@@ -22,7 +22,7 @@ from tallystick_wire.message import (
 )
 
 LIST_PIECE_BYTES = 1024
-MAX_CHUNKS = manifest.MAX_IMAGE_BYTES // manifest.MIN_CHUNK_BYTES
+MAX_CHUNKS = manifest.MAX_IMAGE_BYTES // manifest.CHUNK_BYTES[0]
 MAX_LIST_PIECES = MAX_CHUNKS * manifest.HASH_BYTES // LIST_PIECE_BYTES
 MAX_PIECE_BYTES = 1024  # the larger of a chunk and a piece of the list
 MAX_OUTCOME_CHARACTERS = 32

@@ -21,7 +21,7 @@ from tallystick_provisioning.errors import StatementFileError
 from tallystick_wire import cbor, image, manifest, senml, settings
 from tallystick_wire.errors import WireError
 
-CHUNK_BYTES = manifest.MAX_CHUNK_BYTES
+CHUNK_BYTES = manifest.CHUNK_BYTES[-1]
 MAX_SETTINGS_BYTES = 16 * 1024  # a page of text
 DAY_MS = 86_400_000
 

@@ -377,7 +377,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         **FOR_NODES,
         "board": lambda value: is_text(value, 32),
         "size": lambda value: is_int(value, 1, 2 * 1024 * 1024),
-        "chunk_bytes": lambda value: is_int(value, 256, 1024),
+        "chunk_bytes": lambda value: type(value) is int and value in (256, 512, 1024),
         "image": hash32,
         "chunks": hash32,
     },

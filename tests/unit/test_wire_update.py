@@ -90,7 +90,7 @@ WRONG: list[tuple[dict[str, Any], str, Any]] = [
     (IMAGE, "size", 0),
     (IMAGE, "size", manifest.MAX_IMAGE_BYTES + 1),
     (IMAGE, "chunk_bytes", 255),
-    (IMAGE, "chunk_bytes", 1025),
+    (IMAGE, "chunk_bytes", 1000),
     (IMAGE, "image", bytes(31)),
     (IMAGE, "chunks", bytes(33)),
     (IMAGE, "board", ""),
