@@ -12,7 +12,7 @@ from tallystick_tools.tag_isodep import Blocks
 from tallystick_tools.tag_ntag21x import Ntag21x
 from tallystick_tools.tag_ntag21x_memory import MODELS
 from tallystick_tools.tag_ntag424 import ANSWER_TO_SELECT, Ntag424
-from tallystick_tools.tag_udp import _Radio
+from tallystick_tools.tag_udp import Radio
 from tallystick_wire import cbor
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
@@ -156,7 +156,7 @@ def test_an_eeprom_with_one_other_value_is_none_or_a_whole_tag(at: int, inside: 
 @SHARED
 @given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([b"106A 26", b"RFOFF", b"106A 9320"])), max_size=20))
 def test_the_radio_survives_any_datagram(datagrams: list[bytes]) -> None:
-    radio = _Radio(Field(Ntag424(UID)))
+    radio = Radio(Field(Ntag424(UID)))
     for one in datagrams:
         radio.datagram(one)
     assert radio.datagram(b"106A 26") == bytes.fromhex("4403")

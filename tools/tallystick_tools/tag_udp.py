@@ -33,7 +33,7 @@ class UdpTagServer:
         self._socket.bind(("127.0.0.1", port))
         self._socket.settimeout(POLL_S)
         self._stopping = threading.Event()
-        self._radio = _Radio(field)
+        self._radio = Radio(field)
         self._thread = threading.Thread(target=self._run, name="tag-udp", daemon=True)
         self._thread.start()
 
@@ -71,7 +71,7 @@ class UdpTagServer:
                     self._socket.sendto(BIT_RATE + b" " + answer.hex().encode(), sender)
 
 
-class _Radio:
+class Radio:
     """Activation of ISO 14443-3 and what comes after it; datagrams in, frames out, no I/O."""
 
     def __init__(self, field: Field) -> None:
