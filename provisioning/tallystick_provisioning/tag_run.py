@@ -13,12 +13,14 @@ from typing import Literal, Protocol
 from tallystick_provisioning import personalise, tag_job, tag_outcomes
 from tallystick_provisioning.key_provider import JobKeys
 from tallystick_provisioning.nfc import Reader
-from tallystick_provisioning.tag_antenna import Antenna
+from tallystick_provisioning.tag_antenna import SENSE_S, Antenna
 from tallystick_provisioning.tag_job import WAITING, WRITING, WRITTEN, Job, JobItem
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import TagOutcome
 from tallystick_provisioning.tag_originality import NXP, Originality
 from tallystick_provisioning.tag_signing import Signing
+
+TRIES = 3  # of a tag that moved while it was written and lies there again
 
 Kind = Literal["waiting", "working", "done", "wrong", "reader", "finished"]
 
@@ -157,15 +159,24 @@ class Run:
         return self.job.next_waiting(outcome.chip)
 
     def _personalise(self, item: JobItem, uid: bytes) -> TagOutcome:
-        reader, history = self._antenna.reader, self.journal.history(uid)
+        """Write the item, or go on where that broke off; a tag that only moved is tried again as it lies there."""
 
         def tell(step: str) -> None:
             self._show("working", item, uid, step=step)
 
-        if item.state == WRITING and history.stage == "writing":
+        outcome = self._try(item, uid, tell)
+        for _ in range(TRIES - 1):
+            if outcome.code != "lost" or self._antenna.look(SENSE_S) != uid:
+                break
+            outcome = self._try(item, uid, tell)
+        return outcome
+
+    def _try(self, item: JobItem, uid: bytes, tell: Callable[[str], None]) -> TagOutcome:
+        reader, history, order = self._antenna.reader, self.journal.history(uid), self.job.order(item)
+        if history.stage == "writing" and tag_outcomes.is_of(history, order):
             return personalise.resume(reader, self.keys, self.journal, tell=tell, originality=self.originality)
         return personalise.write(
-            reader, self.job.order(item), self.keys, self.journal, tell=tell, originality=self.originality,
+            reader, order, self.keys, self.journal, tell=tell, originality=self.originality,
             duplicate=lambda seen: tag_outcomes.only(seen, uid),
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tallystick_provisioning import tag_job
+from tallystick_provisioning import key_provider, secret_file, tag_job
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.key_provider import DerivedKeys, FileMaster
 from tallystick_provisioning.tag_job import Job, JobHead
@@ -23,6 +23,7 @@ from tallystick_tools.tag_reader import EmulatedReader
 
 GTIN = "09506000134352"
 MASTER = bytes(range(16))
+WORDS = "correct horse battery"
 EMULATED = Originality([tag_signature.ORIGINALITY_PUBLIC_KEY_21X], [tag_signature.ORIGINALITY_PUBLIC_KEY_424])
 MAKER_FILE = (
     f"ntag21x {tag_signature.ORIGINALITY_PUBLIC_KEY_21X.hex()}\n"
@@ -52,6 +53,27 @@ def make_job(path: Path, count: int, chip: Chip = "ntag424", *, will_lock: bool 
 
 def keys(version: int = 1) -> DerivedKeys:
     return DerivedKeys(FileMaster(MASTER), "2026-07", version)
+
+
+def make_master(folder: Path) -> Path:
+    """A master key file, and its passphrase in `words`."""
+    secret_file.write_new(folder / "words", f"{WORDS}\n")
+    key_provider.create_file(folder / "master", WORDS)
+    return folder / "master"
+
+
+class Hasty(Field):
+    """An antenna from which the tag is taken away in the middle, after so many commands."""
+
+    def __init__(self, leaves_at: int) -> None:
+        super().__init__()
+        self.leaves_at: int | None = leaves_at
+
+    def exchange(self, command: bytes) -> bytes | None:
+        if self.leaves_at is not None and self.commands >= self.leaves_at:
+            self.leaves_at = None
+            self.remove(None)
+        return super().exchange(command)
 
 
 class Hand:

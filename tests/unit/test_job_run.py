@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tag_support import EMULATED, GTIN, Hand, blank, head, keys, make_job, run, uid
+from tag_support import EMULATED, GTIN, Hand, Hasty, blank, head, keys, make_job, run, uid
 
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
@@ -149,12 +149,13 @@ def test_a_tag_swapped_in_mid_write_leaves_nothing_unreported(tmp_path: Path) ->
         assert written(job) == {"S0": uid(1).hex()}
 
 
-@pytest.mark.parametrize("part", ["power", "reader"])
+@pytest.mark.parametrize("part", ["tag", "reader"])
 def test_a_tag_that_is_taken_away_too_soon_is_finished_when_it_comes_again(tmp_path: Path, part: str) -> None:
     with Job(make_job(tmp_path / "j", 2)) as job:
-        field, tags = Field(), [blank("ntag424", 1), blank("ntag424", 2)]
+        field, tags = (Hasty(20) if part == "tag" else Field()), [blank("ntag424", 1), blank("ntag424", 2)]
         hand = Hand(field, tags)
-        field.cut(20, "after", part)  # type: ignore[arg-type]
+        if part == "reader":
+            field.cut(20, "after", "reader")
         run(job, hand).go()
         assert hand.codes[0] != "done"
         assert job.counts() == {"waiting": 0, "writing": 1, "written": 1, "locked": 0}
@@ -162,6 +163,16 @@ def test_a_tag_that_is_taken_away_too_soon_is_finished_when_it_comes_again(tmp_p
         again = Hand(field, [tags[0]])
         assert run(job, again).go()
         assert written(job) == {"S0": uid(1).hex(), "S1": uid(2).hex()}
+
+
+def test_a_tag_that_moved_and_lies_there_again_is_tried_again(tmp_path: Path) -> None:
+    with Job(make_job(tmp_path / "j", 1)) as job:
+        field = Field()
+        hand = Hand(field, [blank("ntag424", 1)])
+        field.cut(20, "after", "power")
+        assert run(job, hand).go()
+        assert hand.codes == ["done"]
+        assert job.rejects() == []
 
 
 def test_no_row_is_left_for_a_new_tag(tmp_path: Path) -> None:
@@ -194,8 +205,7 @@ def test_a_tag_that_was_done_when_the_computer_stopped_counts(tmp_path: Path) ->
 
 def test_a_row_whose_tag_is_lost_gets_another_one(tmp_path: Path) -> None:
     with Job(make_job(tmp_path / "j", 1)) as job:
-        lost, field = blank("ntag424", 1), Field()
-        field.cut(20)
+        lost, field = blank("ntag424", 1), Hasty(20)
         run(job, Hand(field, [lost])).go()
         with pytest.raises(JobError, match="has no row 9"):
             job.abandon(9, 1)
@@ -334,8 +344,7 @@ def test_a_retired_tag_never_comes_back(tmp_path: Path) -> None:
 
 def test_recover_of_a_half_written_tag(tmp_path: Path) -> None:
     with Job(make_job(tmp_path / "j", 1)) as job:
-        tag, field, said = blank("ntag424", 1), Field(), list[str]()
-        field.cut(20)
+        tag, field, said = blank("ntag424", 1), Hasty(20), list[str]()
         run(job, Hand(field, [tag])).go()
         with bench(job, Field(tag), said) as work:
             outcome = work.one("recover", 0.0)
