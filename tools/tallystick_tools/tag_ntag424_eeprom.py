@@ -9,7 +9,8 @@ from tallystick_wire.errors import CborError
 
 UID_BYTES, KEY_BYTES = 7, 16
 MAX_NUMBER = 0xFFFFFF  # counters, of which the widest has 24 bits
-FAILURES_LIMIT, FAILURES_DECREMENT = 1000, 10  # as delivered (SetConfiguration, option 0Ah)
+FAILURES_LIMIT = 1000  # as delivered (SetConfiguration, option 0Ah)
+FAILURES_DECREMENT = 10
 TAMPER_CLOSED, TAMPER_OPEN, TAMPER_OFF = b"C", b"O", b"I"
 
 
