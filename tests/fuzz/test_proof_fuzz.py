@@ -238,6 +238,7 @@ def reading_to_sign() -> UnsignedReading:
 
 def statement_to_sign(kind: str) -> UnsignedStatement:
     minute: dict[str, Any] = {"aud": ORIGIN, "jti": bytes(16), "exp": None}
+    for_nodes = {"exp": 1, "target": None, "version": 1}
     bodies: dict[str, dict[str, Any]] = {
         keys.ENROL_REQUEST: {"key": HASH, "kind": "node", "nonce": bytes(16)},
         keys.ENROLMENT: {
@@ -297,6 +298,15 @@ def statement_to_sign(kind: str) -> UnsignedStatement:
             "effects": [],
             "state_after": HASH,
         },
+        keys.CONFIG: {**for_nodes, "settings": cbor.Map([])},
+        keys.FIRMWARE_IMAGE: {
+            **for_nodes,
+            "board": "mpy6.3-x64",
+            "size": 1,
+            "chunk_bytes": 256,
+            "image": HASH,
+            "chunks": HASH,
+        },
     }
     return UnsignedStatement(kind, bytes(8), {**minute, **bodies[kind]})
 
@@ -321,6 +331,8 @@ ALLOWED = {
     ("organisation", "facility"),
     ("organisation", "pledge"),
     ("decision", "decision"),
+    ("downlink", "config"),
+    ("firmware", "firmware"),
     *((kind, "enrol-request") for kind in ("node", "gateway", "organisation", "installer", "decision")),
     *(
         (f"authority-{kind}", word)
