@@ -1,5 +1,6 @@
 """The root command: help pages that show examples, and packages that are not installed."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -145,3 +146,14 @@ def test_told_to_stop_before_it_is_up(words: list[str], code: int, monkeypatch: 
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert ended.value.code == code
+
+
+@pytest.mark.parametrize("line", ["--help", "gateway enrol --help", "verify --help", "verify \u00e9"])
+def test_a_terminal_without_unicode_gets_plain_text(line: str) -> None:
+    words = line.split()
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "tallystick_tools", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == (0 if "--help" in words else 2), done.stderr
+    assert b"Traceback" not in done.stderr
+    assert (done.stdout + done.stderr).isascii()

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
+from tallystick_tools import plain_text
 from tallystick_tools.command_help import show_whole_page, usage_error
 
 HELP = """Sensor readings that a bank can lend against, checked back to the sensor's own signature.
@@ -212,6 +213,7 @@ def _group(parent: App, name: str, text: str, commands: Commands) -> App:
 def main() -> None:
     """Entry point: every end is an exit code, and every failure one line on stderr."""
     words = sys.argv[1:]
+    plain_text.degrade(sys.stdout, sys.stderr)
     runs_until_told = tuple(words[:2]) in UNTIL_TOLD or words[:1] == ["demo"]
     if runs_until_told:
         # A background job of a shell ignores SIGINT; SIGTERM would end the process without its last steps.
