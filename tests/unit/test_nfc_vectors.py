@@ -279,3 +279,45 @@ def test_originality_ntag424() -> None:
     assert not NXP.signed_424(unhex("04C46C222A6380"), signature)
     for bad in (b"", signature[:-1], bytes(56), b"\xff" * 56, signature + b"\0"):
         assert not NXP.signed_424(unhex("0463474AA26A80"), bad)
+
+
+# --- a recorded session with a real chip (TagTamper, factory keys), published in the tests of a free library
+
+
+def test_recorded_session_of_a_real_chip() -> None:
+    """Challenge and proof give the session; then each MAC that we make and check is the recorded one."""
+    rnd_b, proof = unhex("7858A0B9DBC468F0FF1B2F773D6DF9FC"), unhex(
+        "973A3FCE138BAF3AE755BE492EF9C677913E4C5AF1A9D48B7149BF6C7E2804CC"
+    )
+    returned = aes.decrypt(ZERO, proof)[4:20]
+    rnd_a = returned[-1:] + returned[:-1]
+    challenge = Challenge.of(ZERO, rnd_a, rnd_b)
+    assert challenge.response.hex().upper() == "3017D88B23577ECA67A58D82E1AA4CFC1F89142CE070FFBF4593D09DAEFEE96F"
+    session = challenge.session(proof)
+    assert session.transaction.hex().upper() == "085BC941"
+    session.counter = 2  # GetVersion and Read_Sig went before
+    tag = Script(
+        ("9064000009003C1E2F00B5C1C19D00", "00148F7591612FD6889100"),
+        ("906400000901FDED11F2EF1B6FAA00", "00B86EA49F47BA32B99100"),
+        ("906400000902088D4D4ED349435000", "00076FCC0E2C1FDAC39100"),
+        ("9064000009031235FF1B57B7C8B100", "00167A4B7A3AF984C99100"),
+        ("90640000090493A9A0FD1274C6E500", "002D70A596A7B0465D9100"),
+        ("90F500000902E707ACA86C933B6C00", "0040E0EE000100C1F00016000012000039000012C5522302E3D8249100"),
+    )
+    chip = Ntag424(tag)
+    chip._session = session
+    assert [chip.key_version(number) for number in range(5)] == [0] * 5
+    assert chip.settings(2).hex().upper() == "40E0EEC1F000160000120000390000"
+    assert not tag.exchanges
+
+
+def test_recorded_version_of_a_real_chip() -> None:
+    tag = Script(
+        ("9060000000", "0404083000110591AF"),
+        ("90AF000000", "0404020102110591AF"),
+        ("90AF000000", "04A9707A0B1090CF5D90451046219100"),
+    )
+    version = Ntag424(tag).version()
+    assert version.is_ntag424
+    assert version.has_seal
+    assert version.uid.hex().upper() == "04A9707A0B1090"
