@@ -10,8 +10,8 @@ from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
-SLEEPY = {"deep_sleep": 1, "interval_ms": 500, "batch": 4, "listen_ms": 100, "linger_ms": 100}
-PATIENCE_S = 30.0
+SLEEPY = {"deep_sleep": 1, "interval_ms": 800, "batch": 4, "listen_ms": 100, "linger_ms": 100}
+PATIENCE_S = 60.0
 
 
 def linked(node: UnixNode) -> Cable:
@@ -34,7 +34,7 @@ def hear(cable: Cable, count: int) -> None:
 def asleep(node: UnixNode) -> None:
     """Wait until the node sleeps with something in its batch."""
     until = time.monotonic() + PATIENCE_S
-    while not (node.rtc_memory.exists() and node.rtc_memory.stat().st_size > 300):
+    while not (node.rtc_memory.exists() and node.rtc_memory.stat().st_size > 0):
         assert time.monotonic() < until, node.log.read_text("utf-8")
         time.sleep(0.01)
 
@@ -53,7 +53,7 @@ def test_a_wake_is_no_boot(make_node: Callable[..., UnixNode]) -> None:
     assert [one.boot_record is not None for one in found] == [True] + [False] * (len(found) - 1)
     for earlier, later in pairwise(found):
         assert later.chain.previous == earlier.link
-    assert all(one.chain.uptime_ms >= 500 * number for number, one in enumerate(found)), "the uptime goes on"
+    assert all(one.chain.uptime_ms >= 800 * number for number, one in enumerate(found)), "the uptime goes on"
     cable.close()
 
 

@@ -5,6 +5,7 @@ pauses between two tries grow; a reading that is urgent is tried at once. A cabl
 """
 
 from tallystick_node.outbox import WINDOW_READINGS, Outbox
+from tallystick_node.sleep_state import LONGEST_SLEEP_MS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Delivery:
         """Switch the radio and send what is due; True when the link took something that is not sent again."""
         pending = self._store.pending(WINDOW_READINGS)
         self._switch(bool(pending), now_ms)
-        self._link_refuses = False
+        self._link_refuses = bool(pending) and not self._link.is_up()
+        if self._link_refuses:
+            return False
         if self._link.losses != self._losses:
             self._losses = self._link.losses
             self._outbox.forget_sent()
@@ -73,10 +76,10 @@ class Delivery:
         return self._outbox.wait_ms(self._store.pending(WINDOW_READINGS), now_ms, limit_ms)
 
     def rest_ms(self, now_ms: int) -> "int | None":
-        """How long the radio stays down, at most LONGEST_PAUSE_MS; None while it is up."""
+        """How long the radio stays down, a day when nothing waits; None while it is up."""
         if self._is_on:
             return None
-        return max(0, self._next_try_ms - now_ms) if self._store.pending(1) else LONGEST_PAUSE_MS
+        return max(0, self._next_try_ms - now_ms) if self._store.pending(1) else LONGEST_SLEEP_MS
 
     def sleep(self) -> "list[int]":
         """What a deep sleep must not forget."""

@@ -168,12 +168,12 @@ class Node:
         given_up.resume(declared)
         self.delivery.resume(sent[0])
         self.watchdog.progress(sent[1])
-        for number, belief in enumerate(beliefs):
-            self.board.channels[number].belief.restore(belief)
+        for number, channel in enumerate(self.board.channels):
+            channel.belief.restore(beliefs[number])
 
     def _make_room(self, given_up: GivenUp) -> None:
         """Where the site wants it so, a full flash takes a new batch for the price of the oldest."""
-        if self.store.has_room:
+        if self.store.has_room or not self.settings.give_up_oldest:
             return
         ranges = self.store.oldest()
         given_up.add(ranges)

@@ -407,13 +407,13 @@ def test_every_reading_survives_a_boot(files: Files) -> None:
     assert store.pending(3) == [1, 2, 3]
 
 
-def test_a_crash_before_the_older_file_is_removed(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_removed_costs_nothing(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that counted as failed would be made again, perhaps with other bytes, when somebody has it already."""
     store = booted(files)
     fill(store, 1, 3)
     store.acked(ack(3), nothing)
-    monkeypatch.setattr(files, "remove", Mock(side_effect=StorageError("power")))
-    with pytest.raises(StorageError):
-        fill(store, 4, 1)
+    monkeypatch.setattr(files, "remove", Mock(side_effect=StorageError("refused")))
+    fill(store, 4, 1)
     assert files.names() == names((1, 3), (4, 4))
     assert store.pending(10) == [4], "it is on flash, and goes out"
     monkeypatch.undo()
