@@ -240,6 +240,16 @@ def test_an_altered_job_is_refused(tmp_path: Path, at: int) -> None:
         job_delegation.check(SealedJob(path, WORDS, head()), FakeTrust(), None, NOW_MS)  # type: ignore[arg-type]
 
 
+def test_a_forged_delegation(tmp_path: Path) -> None:
+    """Everything as the authority would have written it, but not its signature."""
+    path = sealed(tmp_path)
+    contents = job_bundle.read(path)
+    forged = contents.statement[:-1] + bytes([contents.statement[-1] ^ 1])
+    path.write_bytes(job_bundle.Contents(forged, contents.salt, contents.cost_log2, contents.entries).to_bytes())
+    with pytest.raises(KeysError, match="the signature of the tag-job does not hold"):
+        job_delegation.check(SealedJob(path, WORDS, head()), FakeTrust(), None, NOW_MS)  # type: ignore[arg-type]
+
+
 def test_an_entry_of_another_job_is_refused(tmp_path: Path) -> None:
     """The same passphrase, all hashes right: the signed list of hashes and the context of the sealing do not fit."""
     path = sealed(tmp_path)

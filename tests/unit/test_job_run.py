@@ -239,6 +239,19 @@ def test_a_finished_tag_becomes_a_signed_statement(tmp_path: Path, chip: Chip) -
         assert job.queued() == 2
 
 
+def test_a_uid_cannot_be_guessed_from_its_statement(tmp_path: Path) -> None:
+    """UIDs are few enough to try them all: a salt that is not in the log stands before that."""
+    salts = [bytes([number]) * tag_statement.SALT_BYTES for number in range(3)]
+    assert len({tag_statement.commitment(salt, uid(1)) for salt in salts}) == 3
+    with Job(make_job(tmp_path / "j", 1)) as job:
+        run(job, Hand(Field(), [blank("ntag424", 1)]), signing=signing(tmp_path)).go()
+        data = Outbox(tmp_path / "outbox").waiting()[0].read_bytes()
+        salt = job.items()[0].salt
+        assert salt is not None
+        assert salt not in data
+        assert len(salt) == tag_statement.SALT_BYTES
+
+
 def test_stating_twice_is_stating_once(tmp_path: Path) -> None:
     with Job(make_job(tmp_path / "j", 2)) as job:
         signs = signing(tmp_path)
