@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from tallystick_tools import demo_build, demo_view, tag_pictures, wiring_picture
+from tallystick_tools import demo_build, demo_view, node_pictures, tag_pictures, wiring_picture
 from tallystick_tools.demo_keep import wait_for
 from tallystick_tools.demo_parts import tallystick
 from tallystick_tools.demo_plan import plan
@@ -31,6 +31,7 @@ SEED = 7
 VIEW_COLUMNS, TEXT_COLUMNS = 94, 112
 DECISION_TIMEOUT_S = 120.0  # on a loaded machine
 GLYPH_WIDTH = 0.602  # of its height, in the usual fixed-width fonts
+_KEEP_SPACES = "<style>text { white-space: pre }"  # else a browser closes the gaps and stretches the letters
 _FONT_ADDRESS = re.compile(r',?\s*url\("https?://[^"]*"\) format\("[^"]*"\)')  # a picture loads nothing
 
 
@@ -38,6 +39,7 @@ def main() -> int:
     wiring_picture.save()
     for name, title, console in tag_pictures.pictures(recorder):
         save(name, title, console)
+    save(*node_pictures.picture(recorder))
     if "--tags" in sys.argv:  # the others need a whole chain and a minute
         return 0
     with tempfile.TemporaryDirectory() as name:
@@ -99,7 +101,7 @@ def recorder(columns: int) -> Console:
 def save(name: str, title: str, console: Console) -> None:
     svg = console.export_svg(title=title, theme=MONOKAI, font_aspect_ratio=GLYPH_WIDTH)
     # Not every viewer keeps a line's leading no-break spaces.
-    svg = _FONT_ADDRESS.sub("", svg).replace("&#160;", " ").replace("<svg ", '<svg xml:space="preserve" ', 1)
+    svg = _FONT_ADDRESS.sub("", svg).replace("&#160;", " ").replace("<style>", _KEEP_SPACES, 1)
     path = PICTURES / f"{name}.svg"
     path.write_text(svg, "utf-8")
     print(path)

@@ -17,7 +17,7 @@ from tallystick_provisioning.provision_node import DONE, ENROL, FLASH, TEST, Nod
 
 # Never colour alone: every state is a word too.
 WORDS = {
-    "en": {"done": "works", "failed": "FAILED", "left": "left", "ending": "ending",
+    "en": {"done": "ok", "failed": "FAILED", "left": "left", "ending": "ending",
            "waiting": "plug in a board; Ctrl-C ends"},
     "zh": {"done": "正常", "failed": "失败", "left": "剩余", "ending": "正在结束",
            "waiting": "请接入电路板;按 Ctrl-C 结束"},
@@ -39,7 +39,7 @@ class NodeView:
         self._now: dict[str, tuple[str, int]] = {}
         self._names: dict[str, str] = {}
         self._reports: dict[str, NodeReport] = {}
-        self._live = Live(self._picture(), console=console, auto_refresh=False) if console.is_terminal else None
+        self._live = Live(self.picture(), console=console, auto_refresh=False) if console.is_terminal else None
 
     def __enter__(self) -> "NodeView":
         if self._live:
@@ -63,7 +63,7 @@ class NodeView:
             new = self._now.get(serial, ("", 0))[0] != step
             self._now[serial] = (step, percent)
             if self._live:
-                self._live.update(self._picture(), refresh=True)
+                self._live.update(self.picture(), refresh=True)
             elif new:
                 self._console.print(f"{serial}: {self._steps[step]}", highlight=False, soft_wrap=True)
 
@@ -73,14 +73,15 @@ class NodeView:
             self._reports[report.serial] = report
             self._now.pop(report.serial, None)
             if self._live:
-                self._live.update(self._picture(), refresh=True)
+                self._live.update(self.picture(), refresh=True)
             elif not report.done:
                 text = f"{report.serial}: {self._words['failed']}: {report.reason}. {report.next_action}"
                 self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def _picture(self) -> Group:
+    def picture(self) -> Group:
+        """The whole screen as it stands."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-        for title, ratio in (("board", 3), ("name", 3), ("", 2), ("", 6)):
+        for title, ratio in (("board", 4), ("name", 5), ("step", 4), ("", 7)):
             table.add_column(title, ratio=ratio, no_wrap=True, overflow="ellipsis")
         failed = [report for report in self._reports.values() if not report.done]
         for serial, (step, percent) in list(self._now.items())[:ROWS]:

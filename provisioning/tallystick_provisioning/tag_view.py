@@ -25,7 +25,7 @@ _SHOWN_TAGS = 5
 _SIGNS: dict[Kind, tuple[str, str, str]] = {  # sign, the same in ASCII, colours
     "waiting": ("…", "...", "bold white on blue"),
     "working": ("●", "(o)", "bold black on yellow"),
-    "done": ("✓", "OK", "bold white on green"),
+    "done": ("✓", "OK", "bold black on green"),
     "wrong": ("✗", "XX", "bold white on red"),
     "reader": ("!", "!!", "bold white on red"),
     "finished": ("■", "--", "bold white on blue"),

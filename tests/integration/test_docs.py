@@ -27,6 +27,7 @@ from tallystick_proof.loan_rules import Rules
 from tallystick_provisioning import statement_file
 from tallystick_tools import command
 from tallystick_tools.bench_figures import STEPS
+from tallystick_tools.build_firmware import ARCHITECTURES
 from tallystick_tools.conform_suites import SUITES
 from tallystick_web.config import CloudConfig, FinanceConfig
 
@@ -108,6 +109,8 @@ def script_takes(program: str, words: list[str]) -> None:
     elif program == "tools/test":
         own = words[: words.index("--")] if "--" in words else words
         known_options([sys.executable, str(ROOT / "tests" / "run.py"), "--help"], own)
+    elif program == "tools/build-firmware":
+        assert set(words) <= set(ARCHITECTURES)
     else:
         assert not words, f"{program} takes no arguments"
 
