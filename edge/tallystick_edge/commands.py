@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from tallystick_edge import broker_files, control, files, gateway
+from tallystick_edge import broker_files, control, files, gateway, status_text
 from tallystick_edge import config as configuration
 from tallystick_edge import enrol as enrolling
 from tallystick_edge import status as looking
@@ -183,7 +183,10 @@ def status(*, config: Path, json: bool = False) -> int:
     settings = configuration.load(config)
     loaded = files.load(settings)
     found = looking.read(settings.state_dir, loaded.signer.thumbprint, loaded.trust, Journal())
-    print(found.json() if json else looking.text(found, time.time_ns() // 1_000_000))
+    if json:
+        print(found.json())
+    else:
+        status_text.show(found, time.time_ns() // 1_000_000)
     return DONE
 
 

@@ -72,6 +72,17 @@ def ask(state_dir: Path, word: str, about: str) -> Answer:
             raise StateError(f"{state_dir}: no gateway runs on this folder") from None
 
 
+def is_there(state_dir: Path) -> bool:
+    """Whether a gateway runs on this folder."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        try:
+            with _address(state_dir) as address:
+                connection.connect(address)
+        except OSError:
+            return False
+        return True
+
+
 def _do(data: bytes, do: Callable[[str, str], Answer]) -> Answer:
     try:
         word, about = json.loads(data)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tallystick_edge import recovery
+from tallystick_edge import control, recovery
 from tallystick_edge.drift import Drift, Watch, estimate
 from tallystick_edge.errors import StateError
 from tallystick_edge.journal import Journal
@@ -12,8 +12,14 @@ from tallystick_edge.known import Known
 from tallystick_edge.log import Log
 from tallystick_edge.recovery import StoredReading
 from tallystick_edge.state_folder import LOG_NAME
-from tallystick_proof import keys
+from tallystick_proof import entry, keys
+from tallystick_proof.entry import GatewayEntry
+from tallystick_proof.errors import ProofError
 from tallystick_proof.trust import Trust
+from tallystick_wire.cbor import Map
+from tallystick_wire.errors import WireError
+
+_NOTE_HEAD = bytes([0x86, entry.NOTE])  # how an entry of this kind begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +41,21 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """One link as this boot of the gateway noted it last. `why` it is down, "" while it is up."""
+
+    link: str
+    up: bool
+    why: str
+    since_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """Sizes count entries; `backlog` is what the ledger has not confirmed."""
+    """Sizes count entries; `backlog` is what the ledger has not confirmed. `links` are of the latest boot."""
 
     thumbprint: str
+    running: bool
     origin: str
     epoch: int
     rows: int
@@ -49,6 +66,7 @@ class Status:
     last_sync_ms: int | None
     bad_rows: int
     statements: int
+    links: list[LinkStatus]
     nodes: list[NodeStatus]
 
     def json(self) -> str:
@@ -67,6 +85,7 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
         epoch, head = log.epoch, log.head
         return Status(
             thumbprint=thumbprint.hex(),
+            running=control.is_there(state_dir),
             origin=trust.origin,
             epoch=epoch.number,
             rows=len(log),
@@ -77,6 +96,7 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
             last_sync_ms=head.synced_ms,
             bad_rows=len(found.bad_rows),
             statements=known.statements,
+            links=_links(log),
             nodes=[_node(known, kid, clocks) for kid in sorted(known.states.keys() | known.unknown.keys())],
         )
     finally:
@@ -97,6 +117,25 @@ def nodes(state_dir: Path, trust: Trust) -> tuple[set[bytes], set[bytes]]:
     found = [key for key in directory.keys() if key.kind == keys.NODE]  # noqa: SIM118  no mapping
     revoked = {key.thumbprint for key in found if key.revoked_index is not None}
     return {key.thumbprint for key in found} - revoked, revoked
+
+
+def _links(log: Log) -> list[LinkStatus]:
+    """What the notes of the latest boot say about links."""
+    boot, found = 0, dict[str, LinkStatus]()
+    for _, data in log.rows():
+        if not data.startswith(_NOTE_HEAD):
+            continue
+        try:
+            said = GatewayEntry.decode(data)
+        except (ProofError, WireError):
+            continue  # a bad row: the survey counts it
+        if said.boot > boot:
+            boot, found = said.boot, {}
+        number, says = said.body[:2]
+        if number == entry.NOTE_LINK and isinstance(says, Map):
+            name = str(says.get("link"))
+            found[name] = LinkStatus(name, says.get("up") == 1, str(says.get("why") or ""), said.received_ms)
+    return list(found.values())
 
 
 class _Clocks:
@@ -134,44 +173,3 @@ def _node(known: Known, kid: bytes, clocks: _Clocks) -> NodeStatus:
         drift=clocks.drift(kid),
         waiting=len(known.unknown.get(kid, {})),
     )
-
-
-def text(status: Status, now_ms: int) -> str:
-    """The status for a person at `now_ms`."""
-    synced = "never" if status.last_sync_ms is None else f"{_ago(now_ms - status.last_sync_ms)} ago"
-    lines = [
-        f"gateway {status.thumbprint} of {status.origin}",
-        f"log: {status.rows} entries, epoch {status.epoch}; {status.confirmed_size} of {status.size} at the ledger, "
-        f"{status.witnessed_size} witnessed, {status.backlog} waiting",
-        f"last sync: {synced}; {status.statements} enrolments and revocations known",
-    ]
-    if status.bad_rows:
-        lines.append(f"{status.bad_rows} rows cannot be read")
-    lines += [_node_text(node, now_ms) for node in status.nodes]
-    return "\n".join(lines)
-
-
-def _node_text(node: NodeStatus, now_ms: int) -> str:
-    if not node.enrolled:
-        return f"node {node.kid}: not enrolled, {node.waiting} readings kept for it"
-    words = [f"node {node.kid}: up to {node.high}"]
-    if node.gaps:
-        words.append("missing " + ", ".join(f"{first}-{last}" for first, last in node.gaps))
-    if node.given_up is not None:
-        words.append(f"gave up {node.given_up[0]}-{node.given_up[1]}")
-    if node.drift is not None:
-        words.append(f"clock {node.drift.ppm:+.1f} ppm (within {node.drift.uncertainty_ppm:.1f})")
-    if node.forks:
-        words.append(f"{node.forks} FORKS")
-    if node.revoked:
-        words.append("revoked")
-    words.append("never heard" if node.received_ms is None else f"heard {_ago(now_ms - node.received_ms)} ago")
-    return ", ".join(words)
-
-
-def _ago(duration_ms: int) -> str:
-    seconds = max(0, duration_ms // 1000)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
