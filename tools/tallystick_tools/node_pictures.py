@@ -19,7 +19,7 @@ from tallystick_tools.emulated_board import EmulatedBoard
 from tallystick_tools.errors import DemoError
 
 TITLE = "tallystick node provision site --watch"
-NAMES = ("Cold room 1 door", "Cold room 1 back", "Cold room 2 door", "Truck 7 front", "Truck 7 rear", "Dock 3", "Dock 4")
+NAMES = ("Cold room 1 door", "Cold room 1 back", "Cold room 2 door", "Truck 7 front", "Truck 7 rear", "Dock 3", "Dock")
 BROKEN = 3  # the one whose sensor does not answer
 WIDTH, PARALLEL, TIMEOUT_S = 80, 4, 120.0
 
