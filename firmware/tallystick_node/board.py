@@ -136,7 +136,9 @@ LINGER_MS = 3000
 LISTEN_MS = 60_000  # somebody who connects a cable and presses reset has a minute
 SHORTEST_SLEEP_MS = 5000  # waking costs a second or two of work
 BATCH_MS = 1_800_000  # half an hour: at a reading a minute the batch is full before
-SEGMENT_LIMIT = 192  # 3,840 readings in 768 KB of 4 KB blocks: half of a Pico's file system, leaving two firmware slots
+# Beside the firmware as it was flashed, two slots and an image, each some 75 blocks of 4 KB, LittleFS has room for:
+SEGMENT_LIMIT = 96  # of the 352 blocks of a Pico: 1,920 readings, 32 hours at one a minute
+SEGMENT_LIMIT_ESP32 = 192  # of the 512 of an ESP32 with 4 MB: 3,840 readings
 
 
 def choose() -> "Board":
@@ -192,7 +194,7 @@ class MachineBoard:
         self._watchdog: "Any" = None
         partitions = slots_partition.here(loader.BOARD_FOLDER)
         self.slots: "Slots" = partitions or slots.FileSlots(loader.BOARD_FOLDER)
-        self.segment_limit = SEGMENT_LIMIT
+        self.segment_limit = SEGMENT_LIMIT_ESP32 if sys.platform == "esp32" else SEGMENT_LIMIT
         self.reset_cause = _reset_cause(machine)
         here = __file__[: __file__.rindex("/")] if "/" in __file__ else ""
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])

@@ -3,6 +3,7 @@
 NodeError
     StorageError         the flash refused a write, a rename or a listing
         DamagedFile      a file is there, but its content is not what was written
+        FlashFull        there is no space for it
     StateLost            both copies of a state file are unreadable: this key cannot go on
     SensorError          the sensor gave no plausible value
     UpdateRefused        a configuration or firmware that this node does not take
@@ -20,6 +21,10 @@ class StorageError(NodeError):
 
 class DamagedFile(StorageError):
     """A file whose checksum does not fit. Whoever reads it decides what is set aside with it."""
+
+
+class FlashFull(StorageError):
+    """There is no space; something must go first."""
 
 
 class StateLost(NodeError):

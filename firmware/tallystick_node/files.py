@@ -8,7 +8,7 @@ import binascii
 import errno
 import os
 
-from tallystick_node.errors import DamagedFile, StorageError
+from tallystick_node.errors import DamagedFile, FlashFull, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Files:
             # A crash here: a temporary file, removed at the next boot.
             self._storage.rename(name + _TEMPORARY, name)
         except OSError as error:
-            raise StorageError("%s: %s" % (name, error)) from None
+            refusal = FlashFull if error.errno == errno.ENOSPC else StorageError
+            raise refusal("%s: %s" % (name, error)) from None
 
     def remove(self, name: str) -> None:
         try:

@@ -153,7 +153,9 @@ class Node:
     def sleep(self) -> "list[Any] | None":
         """What the parts must not forget over a deep sleep; None when this node should not sleep now."""
         config, chain, given_up = self.config, self.chain, self.given_up
-        if config is None or chain is None or given_up is None or not chain.has_booted or self.updates.on_trial:
+        if config is None or chain is None or given_up is None or not chain.has_booted:
+            return None
+        if self.updates.on_trial or self.batch.is_urgent:
             return None
         batch = self.batch.sleep(segments.common_payload(config.pen, self.kid))
         beliefs = [channel.belief.save() for channel in self.board.channels]

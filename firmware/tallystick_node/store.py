@@ -7,7 +7,7 @@ acked, until there is a newer one: so the next boot knows the last reading of th
 import hashlib
 
 from tallystick_node import segment as segments
-from tallystick_node.errors import DamagedFile, StorageError
+from tallystick_node.errors import DamagedFile, FlashFull, StorageError
 from tallystick_node.files import Files
 from tallystick_node.segment import FOLDER, Common, Segment
 from tallystick_wire import cbor, reading
@@ -31,6 +31,7 @@ class Store:
         self._files = files
         self._segment_limit = segment_limit
         self._segments: "list[Segment]" = []
+        self._is_full = False  # the flash said so, though fewer segments lie on it than may
         self._common = Common(b"", b"")
         self._loaded: "Segment | None" = None
         self._kept: "list[bytes]" = []  # the readings of _loaded, as they lie on flash
@@ -83,19 +84,24 @@ class Store:
     @property
     def has_room(self) -> bool:
         """True when one more segment may be written."""
-        return len(self._segments) < self._segment_limit
+        return not self._is_full and len(self._segments) < self._segment_limit
 
     @property
     def is_nearly_full(self) -> bool:
         """Above three quarters: time to save what is left for what matters."""
-        return 4 * len(self._segments) > 3 * self._segment_limit
+        return self._is_full or 4 * len(self._segments) > 3 * self._segment_limit
 
     def write(self, first: int, readings: "list[bytes]") -> None:
         """The readings first, first + 1... as one segment, each packed; StorageError when the flash refuses it."""
         new = Segment(first, first + len(readings) - 1)
-        self._files.write(new.name, readings)
+        try:
+            self._files.write(new.name, readings)
+        except FlashFull:
+            self._is_full = True
+            raise
         # A crash here: they are on flash, and will be sent.
         self._segments.append(new)
+        self._is_full = False
         try:
             self._remove_settled()
         except StorageError:
@@ -167,6 +173,7 @@ class Store:
             if one.is_settled:
                 self._files.remove(one.name)
                 self._segments.remove(one)
+                self._is_full = False
 
     def _load(self, segment: Segment) -> None:
         """Have the readings of `segment` in RAM; of one segment at a time."""

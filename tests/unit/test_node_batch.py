@@ -6,7 +6,7 @@ import pytest
 from node_site import LINK, Site
 
 from tallystick_node import app, given_up
-from tallystick_node.batch import MAX_BATCH_READINGS, Batch, Measured
+from tallystick_node.batch import FLASH_RETRY_MS, MAX_BATCH_READINGS, Batch, Measured
 from tallystick_node.board_memory import MemoryStorage
 from tallystick_node.errors import StorageError
 from tallystick_node.files import Files
@@ -184,6 +184,21 @@ def test_nothing_is_removed_before_it_is_declared(full: Site) -> None:
     full.memory.full = True
     assert not node.store_batch(0)
     assert node.store.pending(1) == [1], "it could not be written down"
+
+
+def test_a_flash_that_others_filled_gives_up_the_oldest_too(full: Site) -> None:
+    """Below the limit of segments, but the write finds no space."""
+    full.live(3 * BATCH, LINK)
+    full.give_up_oldest, full.batch_readings = True, 1
+    full.power_cycle()
+    node = app.wake(full)
+    node.take_reading(0)
+    full.memory.full = True
+    assert not node.store_batch(0)
+    full.memory.full = False
+    assert node.store_batch(FLASH_RETRY_MS)
+    assert node.given_up is not None
+    assert (node.given_up.ranges, node.store.pending(1)) == ([(1, BATCH)], [BATCH + 1])
 
 
 def test_a_power_cut_between_declaring_and_removing_is_finished_by_the_next_boot(full: Site) -> None:

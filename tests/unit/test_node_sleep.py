@@ -107,6 +107,16 @@ def test_a_fault_that_lasts_is_no_news_at_every_wake(site: SleepySite) -> None:
     assert len(site.arrivals) == arrived, "these wait for their batch"
 
 
+def test_what_is_urgent_is_not_slept_over(site: SleepySite) -> None:
+    """The flash refuses it: it is tried again in ten seconds, and not after a sleep that forgets the hurry."""
+    site.memory.full = True
+    site.sensor_works = False
+    nights = len(site.slept)
+    site.wake(50)
+    app.run(site)
+    assert len(site.slept) == nights
+
+
 def test_somebody_who_talks_keeps_it_awake(site: SleepySite) -> None:
     site.listen_ms = 5000
     site.wake(40)
@@ -263,14 +273,14 @@ def test_drift_is_known_only_after_enough_was_compared() -> None:
 def test_a_sleep_clock_that_is_wrong_is_corrected_by_the_crystal(site: SleepySite) -> None:
     """Of a clock that is 3 % slow, less than a thousandth is left once a minute of waking was compared."""
     site.sleep_clock_ppm = 30_000
-    site.linger_ms = 4000
+    site.linger_ms = 20_000  # the two clocks are compared while it is awake
     errors = []
     for _ in range(60):
         behind_ms = site.true_ms() - site.now_ms
         site.nights(1)
         errors.append(site.true_ms() - site.now_ms - behind_ms)
     assert errors[0] > 1500, "uncorrected at first"
-    assert abs(errors[-1]) < 60
+    assert max(map(abs, errors[-10:])) < 60
 
 
 def test_the_estimate_follows_the_weather() -> None:

@@ -13,7 +13,7 @@ from tallystick_node import reserve as reserves
 from tallystick_node import segment, state
 from tallystick_node.batch import MAX_BATCH_READINGS
 from tallystick_node.board_memory import MemoryStorage
-from tallystick_node.errors import DamagedFile, StateLost, StorageError
+from tallystick_node.errors import DamagedFile, FlashFull, StateLost, StorageError
 from tallystick_node.files import MAX_BAD_FILES, Directory, Files
 from tallystick_node.reserve import SEQUENCE_BLOCK, Reserve
 from tallystick_node.store import Store
@@ -183,8 +183,9 @@ def test_a_configuration_comes_back(files: Files) -> None:
     assert found is not None
     assert (found.origin, found.pen, found.link_key) == ("a.example/log", 7, b"l" * 32)
     other = state.Config("a.example/log", 7, b"m" * 32)
-    assert state.config_hash(found, 100) == state.config_hash(other, 100), "the link key shows nowhere"
-    assert state.config_hash(found, 100) != state.config_hash(found, 101)
+    settings = [cbor.Map([("interval_ms", interval_ms)]) for interval_ms in (100, 101)]
+    assert state.config_hash(found, settings[0]) == state.config_hash(other, settings[0]), "the link key shows nowhere"
+    assert state.config_hash(found, settings[0]) != state.config_hash(found, settings[1])
 
 
 # --- reservations
@@ -217,8 +218,9 @@ def test_a_number_must_be_reserved(files: Files) -> None:
 def test_a_boot_skips_what_was_reserved(files: Files, used: int) -> None:
     take(boot(files), used)
     reserve = boot(files)
-    assert reserve.highest == reserve.bound >= used
-    assert take(reserve, 1) == [reserve.bound - SEQUENCE_BLOCK + 1]
+    before = reserve.bound
+    assert reserve.highest == before >= used
+    assert take(reserve, 1) == [before + 1]
 
 
 def test_a_boot_without_readings_costs_no_numbers(files: Files) -> None:
@@ -464,7 +466,7 @@ def test_a_full_flash_takes_nothing_and_loses_nothing(storage: MemoryStorage, fi
         fill(store, 6, 1)
     assert (store.pending(1000), newest(files)) == ([1, 2, 3, 4, 5], 5)
     storage.full = False
-    fill(store, 6, 1)
+    store.write(6, [store.pack(b"reading 6")])
     assert newest(files) == 6
 
 
@@ -478,6 +480,25 @@ def test_the_number_of_segments_is_bounded(files: Files) -> None:
     assert (store.has_room, store.is_nearly_full) == (False, True)
     store.acked(ack(1), nothing)
     assert (store.has_room, store.is_nearly_full) == (True, False)
+
+
+def test_a_flash_that_is_full_before_the_limit_has_no_room_until_something_goes(
+    storage: MemoryStorage, files: Files
+) -> None:
+    """Somebody else's files took the space."""
+    store = booted(files, 100)
+    fill(store, 1, 2, 1)
+    storage.full = True
+    with pytest.raises(FlashFull):
+        fill(store, 3, 1)
+    assert (store.has_room, store.is_nearly_full) == (False, True)
+    store.acked(ack(1), nothing)
+    assert (store.has_room, store.is_nearly_full) == (True, False)
+    with pytest.raises(FlashFull):
+        fill(store, 3, 1)
+    storage.full = False
+    store.write(3, [store.pack(b"reading 3")])
+    assert store.has_room
 
 
 def test_the_oldest_is_given_up_without_what_was_delivered(files: Files) -> None:
