@@ -104,6 +104,16 @@ def test_write_data_of_an12196_in_full_mode() -> None:
     assert file.data[:10].hex() == "0102030405060708090a"
 
 
+def test_set_configuration_and_get_card_uid_of_an12196() -> None:
+    tag = in_application("04958CAA5C5E80", Numbers())
+    session_of(tag, "7951A705F47F3C29B596454DC1490383", "FE4EDBF46536557E304682F33E63A84F", "D779B1D0", 0)
+    apdu = "905C000019008EA0138A7AF6FC8E99DF2A3A305602C43A7A3C9228C3134A00"
+    assert ask(tag, apdu) == "86044208CAD1676A" + "9100"
+    assert tag._chip.eeprom.random_id
+    session_of(tag, "2B4D963C014DC36F24F69A50A394F875", "379D32130CE61705DD5FD8C36B95D764", "DF055522", 0)
+    assert ask(tag, "90510000088E2C155ADDA99BE300") == "70756055688505B52A5E26E59E329CD6595F672298EA41B7" + "9100"
+
+
 def test_key_check_value_is_the_one_of_an12196() -> None:
     key = bytes.fromhex("F3847D627727ED3BC9C4CC050489B966")
     assert crypto.crc32_of_key(key).hex().upper() == "789DFADC"
@@ -231,8 +241,9 @@ def test_lrp_tamper_status_answers_as_a_real_chip(
     random_a: str, random_b: str, sealed: str, counter: int, opened: bool, mac: str, answer: str
 ) -> None:
     tag = in_application("04010203040506", Numbers(), tag_tamper=True)
-    eeprom = tag._chip.eeprom
-    eeprom.lrp, eeprom.tamper_enabled, tag.loop_open = True, opened, True
+    tag._chip.eeprom.lrp, tag._chip.eeprom.tamper_enabled, tag.loop_open = True, opened, True
+    tag.activate()
+    assert ask(tag, APPLICATION) == "9000"
     tag._chip.authentication = Authentication(
         0, True, bytes.fromhex(random_b), ti_of(random_a, random_b, sealed), 0, bytes.fromhex("020000000000")
     )

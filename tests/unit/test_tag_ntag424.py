@@ -495,6 +495,25 @@ def test_tamper_status_is_off_then_closed_then_open_for_ever() -> None:
     assert ask(again(tag), "90F7000000") == "919D"
 
 
+def test_tamper_detection_begins_with_the_activation_after_it_was_enabled() -> None:
+    tag = on(tag_tamper=True)
+    tag.loop_open = True
+    session = Ev2(tag)
+    assert session.command(0x5C, b"\x07", b"\x01\x0e")[1] == "9100"
+    assert session.command(0xF7) == (b"II", "9100")
+    tag.loop_open = False
+    assert ask(again(tag), "90F7000000") == b"CC".hex().upper() + "9100"
+
+
+def test_the_first_command_of_an_activation_measures_whatever_it_is() -> None:
+    tag = on(tag_tamper=True)
+    assert configure(tag, 0x07, "010E") == "9100"
+    tag.loop_open = True
+    again(tag)
+    tag.loop_open = False
+    assert ask(tag, "90F7000000") == b"OC".hex().upper() + "9100"
+
+
 def test_a_loop_that_opens_unseen_is_not_known() -> None:
     tag = on(tag_tamper=True)
     assert configure(tag, 0x07, "010E") == "9100"

@@ -25,6 +25,7 @@ PLAIN, MAC, FULL = 0, 1, 3
 MAC_BYTES = 8
 MAX_COUNTER = 0xFFFF  # commands of one authentication
 READ_COUNTER_MAX = 0xFFFFFF
+TAMPER_OFF = b"I"
 
 Random = Callable[[int], bytes]
 
@@ -52,6 +53,8 @@ class Chip:
     def reset(self) -> None:
         """Power came: nothing is selected but the PICC level, nobody is authenticated."""
         self.in_application = False
+        self._measures_tamper = self.eeprom.tamper_enabled  # enabled in between, it begins with the next activation
+        self._is_first_command = True
         self.selected: File | None = None
         self.frames: list[bytes] = []  # of GetVersion, still to be fetched
         self.authentication: Authentication | None = None
@@ -171,8 +174,15 @@ class Chip:
 
     # --- reading without authentication
 
+    def tamper_status(self) -> bytes:
+        """TTPermStatus and TTCurrStatus, measured now."""
+        return self.eeprom.measure(self.loop_open) if self._measures_tamper else TAMPER_OFF * 2
+
     def next_command(self, kind: str) -> None:
-        """Any command but the next read of the same kind ends a read in pieces."""
+        """Any command but the next read of the same kind ends a read in pieces; the first one measures the loop."""
+        if self._is_first_command:
+            self._is_first_command = False
+            self.tamper_status()
         if self._image is not None and self._image[0] != kind:
             self._image = None
 
@@ -188,9 +198,8 @@ class Chip:
                     raise ChipRefusal(INTEGRITY_ERROR)
                 file.counter += 1
             eeprom = self.eeprom
-            tamper = eeprom.measure(self.loop_open)
             random = self.random(8 + 16) if mirroring is not None else b""
-            picture = rendered(file, eeprom.uid, eeprom.keys, eeprom.lrp, random, tamper)
+            picture = rendered(file, eeprom.uid, eeprom.keys, eeprom.lrp, random, self.tamper_status())
             self._image = (kind, file.number, picture)
         return self._image[2]
 

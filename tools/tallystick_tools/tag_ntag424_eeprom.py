@@ -11,7 +11,7 @@ UID_BYTES, KEY_BYTES = 7, 16
 MAX_NUMBER = 0xFFFFFF  # counters, of which the widest has 24 bits
 FAILURES_LIMIT = 1000  # as delivered (SetConfiguration, option 0Ah)
 FAILURES_DECREMENT = 10
-TAMPER_CLOSED, TAMPER_OPEN, TAMPER_OFF = b"C", b"O", b"I"
+TAMPER_CLOSED, TAMPER_OPEN = b"C", b"O"
 
 
 @dataclass
@@ -37,8 +37,6 @@ class Eeprom:
 
     def measure(self, loop_open: bool) -> bytes:
         """TTPermStatus and TTCurrStatus; an open loop is remembered for good."""
-        if not self.tamper_enabled:
-            return TAMPER_OFF * 2
         self.tamper_opened |= loop_open
         return (TAMPER_OPEN if self.tamper_opened else TAMPER_CLOSED) + (TAMPER_OPEN if loop_open else TAMPER_CLOSED)
 

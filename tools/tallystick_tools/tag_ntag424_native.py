@@ -115,7 +115,7 @@ def _tamper_status(chip: Chip, data: bytes) -> Answer:
         raise ChipRefusal(AUTHENTICATION_ERROR)
     if chip.opened(0xF7, b"", data, _full_if_authenticated(chip)):
         raise ChipRefusal(LENGTH_ERROR)
-    return chip.sealed(chip.eeprom.measure(chip.loop_open), FULL), OK
+    return chip.sealed(chip.tamper_status(), FULL), OK
 
 
 def _set_configuration(chip: Chip, data: bytes) -> Answer:
