@@ -1,8 +1,8 @@
 """The hands-free loop: a tag comes, gets the next item's identity, is read back, goes; the next one counts itself.
 
-Order of writing: the item is bound to the UID -> the tag is written under its own journal -> item, outcome and signed
-statement in one transaction -> statement to the outbox -> the tag's keys erased. Starting again runs the same steps for
-whatever they had not reached.
+Order of writing: the item is bound to the UID -> the tag is written under its own journal -> item and outcome in one
+transaction -> signed statement into the job -> into the outbox -> the tag's keys erased. Starting again runs the same
+steps for whatever they had not reached.
 """
 
 import time
