@@ -1,7 +1,7 @@
 """Verifies Ed25519 signatures by the rule of spec 3.1, which is that of every other verifier of Tallystick.
 
 Everything here is public, so nothing needs to take constant time. A node verifies once in a season (a configuration, a
-firmware): it is imported then, and in plain integers it is small.
+firmware): it is imported then, in plain integers it is small, and nobody waits for its second.
 """
 
 from tallystick_node import ed25519

@@ -49,7 +49,7 @@ def judge(config: "Config", kid: bytes, known_version: int, now_ms: int, offered
         raise UpdateRefused("updates_old")
     if offered.expires_ms < now_ms:
         raise UpdateRefused("updates_expired")
-    from tallystick_node import ed25519_verify  # once in a season: its memory is free for the rest of it
+    from tallystick_node import ed25519_verify  # 10 KB, until the reboot that follows what is taken
 
     if not ed25519_verify.verify(key, offered.to_be_signed, offered.signature):
         raise UpdateRefused("updates_wrong_signature")

@@ -101,6 +101,16 @@ def test_a_signature_takes_the_same_time_whatever_the_secret(instructions: dict[
     assert max(counts) <= MAX_SIGN_INSTRUCTIONS
 
 
+def test_it_verifies_in_a_small_heap_in_about_a_second(modules: Path) -> None:
+    """Nobody waits for it: some seventy million instructions, twice that where memory must be searched all the time."""
+    for heap_bytes, most in ((HEAP_WITHOUT_COLLECTING_BYTES, 80_000_000), (40 * 1024, 160_000_000)):
+        [line] = on_cortex_m3(modules, "port_verify.py", heap_bytes=heap_bytes)
+        verdicts, instructions, heap_after = line.split()
+        assert verdicts == "10"
+        assert int(instructions) <= most
+        assert int(heap_after) <= 11_000
+
+
 def test_it_signs_in_a_small_heap(modules: Path) -> None:
     program = Path(port.__file__).with_name("port_memory.py")
     [line] = port.run(port.CORTEX_M3, program, modules=modules, heap_bytes=SMALL_HEAP_BYTES).splitlines()
