@@ -146,6 +146,18 @@ def test_readings_arrive_and_are_acknowledged_through_the_broker(site: Site) -> 
     assert site.metric("rejected_total") == 0.0
 
 
+def test_a_node_that_sleeps_deeply_wakes_its_radio_for_a_batch(site: Site) -> None:
+    node = site.node(deep_sleep=1, interval_ms=1500, batch=3, linger_ms=300)
+    pids = {node.pid}
+    site.gateway.start()
+    while len(found := site.stored()) < 9:
+        site.gateway.wait(lambda: len(site.stored()) > len(found))
+        pids.add(node.pid)
+    assert len(pids) > 1, "it slept in between"
+    assert {one.chain.boot for one in found} == {1}
+    whole(found)
+
+
 def test_a_gateway_that_is_killed_in_mid_stream_loses_nothing(site: Site) -> None:
     nodes = [site.node(interval_ms=30) for _ in range(2)]
     for _ in range(4):
