@@ -29,7 +29,7 @@ from tallystick_tools.tag_signature import ORIGINALITY_PUBLIC_KEY_21X, ORIGINALI
 from tallystick_tools.tag_udp import UdpTagServer
 
 CHIPS: tuple[Chip, ...] = ("ntag424", "ntag215")
-STEPS = ("identify", "signature", "write", "keys", "settings", "container", "verify")
+STEPS = personalise.STEPS[:-1]  # locking is a second pass
 HOST = "item.example"
 GTIN = "09506000134352"
 ROUNDS = 5
