@@ -123,11 +123,13 @@ def recover(
             return _lock(desk, work, order, link)
         if history.stage in ("retiring", "retired"):
             return _retire(desk, work, link)
-        try:
-            tapped = _check(work, order, link, history)
-        except (TagRefused, TagStatusError, TagAnswerError, SunError):
-            return _reset(desk, desk.find(), link)
-        return _written(desk, tapped)
+        # A finished tag is looked at twice: one damaged answer on the air must not cost an item its identity.
+        for _ in range(2 if history.stage == "written" else 1):
+            try:
+                return _written(desk, _check(work, order, link, history))
+            except (TagRefused, TagStatusError, TagAnswerError, SunError):
+                work = desk.find()
+        return _reset(desk, work, link)
 
     return desk.guarded(steps)
 

@@ -524,6 +524,30 @@ def test_a_tag_that_was_altered_behind_our_back_does_not_verify(tmp_path: Path) 
         assert desk.run(personalise.recover).state == "factory"
 
 
+@every_chip
+def test_one_damaged_answer_does_not_cost_a_finished_tag_its_identity(tmp_path: Path, chip: Chip) -> None:
+    """`recover` on a written tag while one answer is damaged, at every command: it stays ours."""
+    whole = Desk(tmp_path / "whole", chip)
+    assert whole.write().good
+    before = whole.air.commands
+    assert whole.run(personalise.recover).state == "written"
+    for at in range(whole.air.commands - before):
+        desk = Desk(tmp_path / str(at), chip)
+        assert desk.write().good
+        start = desk.air.commands
+
+        def damage(
+            command: bytes, exchange: Callable[[bytes], bytes], desk: Desk = desk, at: int = start + at
+        ) -> bytes:
+            number = desk.air.commands
+            answer = exchange(command)
+            return answer[:-3] + b"\xee" + answer[-2:] if number == at else answer
+
+        outcome = personalise.recover(Between(desk, damage), desk.keys, desk.journal, originality=EMULATED, wait_s=0.0)
+        assert outcome.state in ("written", "refused"), (at, outcome)
+        assert desk.run(personalise.verify).state == "written", at
+
+
 def test_journal_that_cannot_be_written_stops_before_the_tag(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
