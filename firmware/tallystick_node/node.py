@@ -178,10 +178,17 @@ class Node:
         if self.store.has_room or not self.settings.give_up_oldest:
             return
         ranges = self.store.oldest()
-        given_up.add(ranges)
+        if ranges:
+            ranges[0] = (self._lost_from(ranges[0][0]), ranges[0][1])
+            given_up.add(ranges)
         # A crash here: the next boot goes on with this line.
         self.store.drop(ranges)
         self.count("segments_given_up")
+
+    def _lost_from(self, seq: int) -> int:
+        """Where the loss begins when reading `seq` is given up: a boot record alone says what is missing before it."""
+        boot = reading.parse(self.store.get(seq)).boot_record
+        return seq if boot is None else boot.last_persisted + 1
 
     def _note_acked(self, seq: int, identity: bytes) -> None:
         self.board.acked(self.kid, seq, identity)

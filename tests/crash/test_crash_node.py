@@ -35,7 +35,7 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        settings = {"TALLYSTICK_INTERVAL_MS": "1", "TALLYSTICK_ACKS_DIR": str(folder / "acks")}
+        settings = {"TALLYSTICK_INTERVAL_MS": "1", "TALLYSTICK_BATCH": "3", "TALLYSTICK_ACKS_DIR": str(folder / "acks")}
         self.node = UnixNode(folder, settings)
         self.peer = Peer(self.node.port, LINK_KEY)
 

@@ -44,6 +44,10 @@ class Site(MemoryBoard):
     def public_key(self) -> bytes:
         return app.wake(self).key.public_key
 
+    def waits_for(self) -> list[tuple[int, int]]:
+        """The numbers that the gateway thinks are still to come."""
+        return self._seen.missing()
+
     def ack(self, high: int, key: bytes = LINK_KEY, boot: int = 1) -> bytes:
         return message.build_ack(key, keys.kid(self.public_key), boot, high, [])
 

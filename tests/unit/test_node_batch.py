@@ -161,6 +161,25 @@ def test_with_that_setting_the_oldest_are_given_up_and_declared(full: Site) -> N
     assert cbor.decode(Files(full.memory).read("gap.0") or b"")[1] == []
 
 
+def test_a_boot_record_that_is_given_up_takes_what_it_said_along(full: Site) -> None:
+    """It alone said that numbers before it will never come: nobody may wait for them for ever."""
+    full.give_up_oldest = True
+    full.batch_readings = 1
+    full.live(2, LINK)
+    full.live(1)
+    full.live(1)  # numbers 1, 2; 257; 513
+    assert app.wake(full).store.pending(9) == [1, 2, 257, 513]
+    full.live(3)
+    node = app.wake(full)
+    assert node.store.pending(9) == [513, 769, 770, 771]
+    assert node.given_up is not None
+    assert node.given_up.ranges == [(1, 256 + 1)], "with 3 to 256, which never were"
+    full.acking = True
+    full.readings.clear()
+    full.live(5)
+    assert full.waits_for() == []
+
+
 def test_what_was_delivered_is_not_declared_lost(full: Site) -> None:
     """Gaps of an ack stay gaps: a range that swallows acked numbers would let an operator withhold those."""
     full.give_up_oldest = True
