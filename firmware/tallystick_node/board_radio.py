@@ -39,23 +39,28 @@ class Wlan:
 
         self._wlan = network.WLAN(network.STA_IF)
         self._ssid, self._password, self._now_ms = ssid, password, now_ms
-        self._asked_ms = 0
-        self.power(True)
+        self._is_on = True
+        self._asked_ms: "int | None" = None
 
     def power(self, on: bool) -> None:
-        self._wlan.active(on)
-        if on:
-            self._join()
+        """On only as soon as somebody asks whether it is up: a board that wakes may go back to sleep before that."""
+        self._is_on = on
+        if not on:
+            self._asked_ms = None
+            self._wlan.active(False)
 
     def is_up(self) -> bool:
+        if not self._is_on:
+            return False
         if self._wlan.isconnected():
             return True
-        if self._wlan.active() and self._now_ms() - self._asked_ms >= JOIN_AGAIN_MS:
+        if self._asked_ms is None or self._now_ms() - self._asked_ms >= JOIN_AGAIN_MS:
             self._join()
         return False
 
     def _join(self) -> None:
         self._asked_ms = self._now_ms()
+        self._wlan.active(True)
         try:
             self._wlan.connect(self._ssid, self._password)
         except OSError:

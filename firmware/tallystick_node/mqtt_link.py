@@ -6,7 +6,7 @@ place in the window; what comes to nothing behind it is sent again like everythi
 
 import select
 
-from tallystick_node import mqtt_packet
+from tallystick_node import mqtt_packet, tls_socket
 from tallystick_node.errors import LinkError
 from tallystick_node.tls_socket import TlsSocket
 from tallystick_wire import broker
@@ -29,6 +29,7 @@ DEFAULT_PORT = 8883
 MAX_WINDOW = 16  # packets without PUBACK, and as many readings as the node sends before an acknowledgement
 FIRST_PAUSE_MS = 1000
 LONGEST_PAUSE_MS = 60_000  # a broker that comes back is found within a minute
+LOOK_UP_EVERY = 4  # attempts: a look-up waits, and a name server that is gone could keep the watchdog hungry
 KEEP_ALIVE_S = 60
 ANSWER_WITHIN_MS = 20_000  # a handshake on the slowest board, or a broker that is gone
 EXPIRY_S = 60  # what no gateway took by then the node has sent again: the broker must not fill up with copies
@@ -65,6 +66,8 @@ class MqttLink:
         self._counts: "dict[str, int]" = {}
         self._said = ""
         self._attempt = 0
+        self._addresses: "list[Any]" = []
+        self._address: "Any" = None
         self._pause_ms = FIRST_PAUSE_MS
         self._next_try_ms = 0
         self._connection: "TlsSocket | None" = None
@@ -148,8 +151,12 @@ class MqttLink:
     def _open(self) -> None:
         if not self._wants_up() or self._now_ms() < self._next_try_ms:
             return
+        attempt = self._attempt
         self._attempt += 1
-        self._connection = TlsSocket(self._host, self._port, self._ca_path, self._attempt)
+        if not self._addresses or attempt % LOOK_UP_EVERY == 0:
+            self._addresses = tls_socket.look_up(self._host, self._port)  # when it fails the old ones stay
+        self._address = self._addresses[attempt % len(self._addresses)]
+        self._connection = TlsSocket(self._host, self._address, self._ca_path)
         name = broker.user(self._kid)
         self._write(self._connection, mqtt_packet.connect(name, name, self._password, KEEP_ALIVE_S), _CONNECT)
 
@@ -200,6 +207,7 @@ class MqttLink:
             text = "%s does not let this node hear its topic, reason %d" % (self._host, packet.reason)
             raise LinkError("mqtt_login", text)
         self._is_up = True
+        self._addresses, self._attempt = [self._address], 1  # the right one: no look-up at the next loss
         self.losses += 1  # what was on its way when the last connection ended
         self._up_since_ms = self._now_ms()
         self._say("%s: connected" % self._host)

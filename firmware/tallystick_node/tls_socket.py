@@ -21,19 +21,18 @@ _PEM_BEGIN, _PEM_END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE---
 
 
 class TlsSocket:
-    """A connection that is being made. Every method may raise LinkError: then close it.
-
-    `attempt` picks one of the host's addresses, so that the next attempt tries the next one.
+    """A connection that is being made, to one of the addresses that look_up found. Every method may raise LinkError:
+    then close it.
     """
 
-    def __init__(self, host: str, port: int, ca_path: str, attempt: int = 0) -> None:
+    def __init__(self, host: str, address: "Any", ca_path: str) -> None:
         self._host = host
         self._ca_path = ca_path
         self._tls: "Any" = None
         self._out = b""
         self._is_safe = False  # the handshake is over
         self._has_more = False
-        self._socket = _begin(host, port, attempt)
+        self._socket = _begin(host, address)
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLOUT)
 
@@ -94,13 +93,17 @@ class TlsSocket:
             raise LinkError(count, "%s: %s" % (self._host, _words(error))) from None
 
 
-def _begin(host: str, port: int, attempt: int) -> "Any":
-    """A socket that connects."""
+def look_up(host: str, port: int) -> "list[Any]":
+    """The addresses of a host. This may wait for seconds: nothing else here does."""
     try:
-        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        family, kind, protocol, _, address = found[attempt % len(found)]
+        return list(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
     except OSError as error:
         raise LinkError("mqtt_dns", "%s: no address: %s" % (host, _words(error))) from None
+
+
+def _begin(host: str, found: "Any") -> "Any":
+    """A socket that connects."""
+    family, kind, protocol, _, address = found
     connection = socket.socket(family, kind, protocol)
     connection.setblocking(False)
     try:
