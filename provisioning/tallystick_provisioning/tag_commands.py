@@ -5,6 +5,7 @@ from typing import Literal
 
 from tallystick_provisioning import tag_context, tag_sound, tag_view
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.label_printer import LabelPrinter
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.tag_job import WRITING, Job
 from tallystick_provisioning.tag_run import Run
@@ -29,8 +30,10 @@ def write(
     maker: Path | None = None,
     unattended: bool = False,
     patience: float | None = None,
+    printer: Path | None = None,
     lang: Literal["en", "zh"] | None = None,
     silent: bool = False,
+    dry_run: bool = False,
 ) -> int:
     """Write the job's tags, hands free: put one down, wait for the beep, take it away, the next one counts itself.
 
@@ -68,13 +71,17 @@ def write(
         Nobody stands there: one line a tag, and it ends when no tag comes any more.
     patience
         Seconds without a new tag after which it ends; default: 10 when unattended, else never.
+    printer
+        Device or file that gets each finished tag's label at once, as ZPL.
     lang
         Language of the screen; default: that of the system.
     silent
         No sounds.
+    dry_run
+        Say which row the next tag would get and whether anything is against it; write nothing.
     """
     client = None if ledger is None else LedgerClient(ledger)
-    with Job(job) as opened:
+    with Job(job) as opened, tag_context.alone(opened):
         signing = tag_context.signing(opened, installer, trust, outbox)
         who = None if signing is None else signing.installer.thumbprint
         provider = tag_context.open_keys(keys, secret_file, opened.head, trust, who)
@@ -82,13 +89,18 @@ def write(
         title = f"{job.name}  {opened.head.chip}  {reader}"
         waits = UNATTENDED_PATIENCE_S if unattended and patience is None else patience
         try:
-            with tag_view.choose(words, sound, title, unattended) as view:
+            with tag_view.choose(words, sound, title, unattended or dry_run) as view:
+                printing = None if printer is None else LabelPrinter(view, printer, opened.head.host)
                 run = Run(
-                    opened, tag_context.reader(reader), provider, tag_context.journal(opened, journal), view, signing,
-                    waits, tag_context.originality(maker),
+                    opened, tag_context.reader(reader), provider, tag_context.journal(opened, journal),
+                    printing or view, signing, waits, tag_context.originality(maker),
                 )  # fmt: skip
+                if dry_run:
+                    return DONE if run.try_out().good else REFUSED
                 done = _until_told(run)
             print(summary(run))
+            if printing is not None and (missing := printing.summary()):
+                print(missing)
             if signing is not None and client is not None:
                 report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
         finally:

@@ -1,7 +1,8 @@
 """What the tag commands open from their options: keys, reader, journal, signer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tallystick_provisioning import (
     key_file,
     key_pkcs11,
     key_provider,
+    lock_file,
     nfc_open,
     passphrase,
     text_file,
@@ -59,6 +61,13 @@ def open_keys(
 def reader(name: str) -> Callable[[], Reader]:
     """What opens the reader `pcsc:NAME`, or one of nfcpy's: usb, tty:AMA0:pn532, udp:localhost:PORT."""
     return partial(nfc_open.open_reader, name)
+
+
+@contextmanager
+def alone(job: Job) -> Iterator[None]:
+    """One command at a time changes a job; FileError for the second."""
+    with lock_file.held(job.path.with_name(f".{job.path.name}.lock"), f"{job.path}: another command works on this job"):
+        yield
 
 
 def journal(job: Job, folder: Path | None) -> Journal:

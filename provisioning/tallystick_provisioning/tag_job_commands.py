@@ -116,7 +116,7 @@ def scan(job: Path, *, reader: str, patience: float | None = None) -> int:
     patience
         Seconds without a tag after which it ends; default: Ctrl-C ends it.
     """
-    with Job(job) as opened:
+    with Job(job) as opened, tag_context.alone(opened):
         count = tag_uids.scan(opened, tag_context.reader(reader), patience)
     print(f"{count} tags are known to {job}")
     return DONE
@@ -211,7 +211,7 @@ def release(job: Path, row: int) -> int:
     row
         The row, as the report shows it.
     """
-    with Job(job) as opened:
+    with Job(job) as opened, tag_context.alone(opened):
         uid = opened.abandon(row, tag_context.now_ms())
     print(f"row {row} waits for a new tag; tag {uid.hex().upper()} is given up")
     return DONE

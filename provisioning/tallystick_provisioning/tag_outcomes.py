@@ -44,6 +44,10 @@ def no_row(uid: bytes, unfinished: Sequence[JobItem]) -> TagOutcome:
     return TagOutcome("refused", "no-row", "no row is waiting for a new tag", wanted, uid=uid)
 
 
+def no_tag() -> TagOutcome:
+    return TagOutcome("refused", "no-tag", "no tag was put down", "put one down")
+
+
 def two_tags() -> TagOutcome:
     return TagOutcome("refused", "two-tags", "more than one tag on the reader", "leave one and move the others away")
 

@@ -50,7 +50,7 @@ class Pass:
         """The next tag that is put down; a `no-tag` outcome when none comes."""
         uid = self._antenna.wait_for_tag(patience_s)
         if uid is None:
-            return TagOutcome("refused", "no-tag", "no tag was put down", "put one down")
+            return tag_outcomes.no_tag()
         return self._work(what, uid, expected)
 
     def all(self, what: str, patience_s: float | None, is_open: Callable[[], bool]) -> list[TagOutcome]:

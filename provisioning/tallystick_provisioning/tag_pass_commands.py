@@ -176,7 +176,7 @@ def _one(what: str, job: Path, at: AtReader) -> int:
 @contextmanager
 def _bench(job: Path, at: AtReader) -> Iterator[Pass]:
     """Job, keys and reader, open."""
-    with Job(job) as opened:
+    with Job(job) as opened, tag_context.alone(opened):
         who = None if at.installer is None else key_file.load(at.installer, "installer").thumbprint
         keys = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, who)
         records = tag_context.journal(opened, at.journal)

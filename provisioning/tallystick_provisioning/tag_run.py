@@ -104,6 +104,25 @@ class Run:
         self._show("finished")
         return not self._open()
 
+    def try_out(self) -> TagOutcome:
+        """What would become of the next tag; nothing is written, on the tag or in the job."""
+        self._antenna.open()
+        try:
+            uid = self._antenna.wait_for_tag(self.patience_s)
+            if uid is None:
+                return tag_outcomes.no_tag()
+            item, refusal = self._item_for(uid)
+            outcome = refusal or tag_outcomes.no_row(uid, [])
+            if refusal is None and item is not None:
+                reader, order = self._antenna.reader, self.job.order(item)
+                outcome = personalise.write(
+                    reader, order, self.keys, self.journal, dry_run=True, originality=self.originality
+                )
+        finally:
+            self._antenna.close()
+        self._show("done" if outcome.good else "wrong", item, uid, outcome=outcome, seconds=0.0)
+        return outcome
+
     def settle(self) -> None:
         """Finish what an interrupted run had begun, as far as no tag is needed for it."""
         for item in self.job.items(WRITING):

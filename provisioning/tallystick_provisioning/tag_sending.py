@@ -31,7 +31,7 @@ def sync(job: Path, *, installer: Path, trust: Path, ledger: str, outbox: Path |
         Folder where statements wait; default: beside the job.
     """
     client = LedgerClient(ledger)
-    with Job(job) as opened:
+    with Job(job) as opened, tag_context.alone(opened):
         signing = tag_context.signing(opened, installer, trust, outbox)
         if signing is None:
             raise JobError("--installer: nobody signs")

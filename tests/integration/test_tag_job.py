@@ -1,8 +1,10 @@
 """A tag job as an installer does it: real commands, nfcpy over its udp link, emulated tags, a real ledger, SoftHSM2."""
 
+import fcntl
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,77 @@ def test_a_workbook_with_wrong_rows_changes_nothing(desk: Desk) -> None:
     assert "would make" in desk.run("tag", "job", "new", desk.path("job"), *words, "--dry-run")
     assert not desk.path("job").exists()
     desk.run("tag", "job", "new", desk.path("job"), *words)
+
+
+def test_labels_come_out_while_tags_are_written(desk: Desk, field: Field, link: str) -> None:
+    """And a printer that is gone stops no tag."""
+    desk.new_job(2, "ntag215")
+    master = desk.new_master()
+    tags: list[EmulatedTag] = [blank("ntag215", 0), blank("ntag215", 1)]
+    code, lines = desk.write(field, link, tags[:1], master, "--printer", desk.path("zpl"))
+    assert (code, desk.path("zpl").read_bytes().count(b"^XA")) == (1, 1), lines
+    code, lines = desk.write(field, link, tags[1:], master, "--printer", desk.path("gone/printer"))
+    assert code == 0, lines
+    assert "labels of rows 3 were not printed" in lines[-1]
+
+
+def test_a_dry_run_writes_nothing(desk: Desk, field: Field, link: str) -> None:
+    desk.new_job(1, "ntag424")
+    master = desk.new_master()
+    tag = blank("ntag424", 0)
+    before = tag.to_bytes()
+    field.put(tag)
+    words = ["tag", "write", desk.path("job"), *desk.at_reader(link, master), "--dry-run"]
+    assert "row 2  serial S0  tag 04000000000000" in desk.run(*words)
+    assert desk.report()["counts"]["waiting"] == 1
+    assert tag.to_bytes() == before
+    assert not desk.path("job.journal").exists()
+    field.swap(blank("ntag215", 1))
+    assert "wrong-chip" in desk.refused(*words)
+
+
+def test_two_commands_on_one_job(desk: Desk, link: str) -> None:
+    desk.new_job(1, "ntag424")
+    master = desk.new_master()
+    words = tallystick("tag", "job", "scan", desk.path("job"), "--reader", link, "--patience", "30")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        wait_for_lock(desk.path(".job.lock"))
+        done = command("tag", "write", desk.path("job"), *desk.at_reader(link, master), "--unattended")
+        process.terminate()
+    assert done.returncode == 2
+    assert "another command works on this job" in done.stderr
+
+
+def wait_for_lock(path: Path) -> None:
+    """Until another process holds it."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            time.sleep(0.05)
+        except BlockingIOError:
+            return
+    pytest.fail("the other command did not start")
+
+
+def test_uids_are_collected_tag_by_tag(desk: Desk, field: Field, link: str) -> None:
+    desk.new_job(2, "ntag424")
+    words = tallystick("tag", "job", "scan", desk.path("job"), "--reader", link, "--patience", "3")
+    tags = iter([blank("ntag424", 1), blank("ntag424", 2), None])
+    field.put(blank("ntag424", 0))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stdout or ():
+            lines.append(line)
+            field.remove(None)
+            tag = next(tags, None)
+            if tag is not None:
+                field.put(tag)
+    assert process.returncode == 0
+    assert lines[0] == "1  04000000000000\n"
+    assert lines[-1].startswith("3 tags are known to")
 
 
 def test_a_reader_that_is_not_there(desk: Desk) -> None:
