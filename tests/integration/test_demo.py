@@ -48,6 +48,8 @@ def test_story_is_told(story: tuple[Path, str]) -> None:
     assert killed
     assert int(killed[2]) > 0
     assert "margin call" in text.lower()
+    assert re.search(r"tag 04[0-9A-F]{12} names https://\S+/01/09506000134352/21/L7-0001; the ledger has", text)
+    assert "tag tapped: genuine, serial L7-0001" in text
     assert "the chain holds" in text
 
 

@@ -76,16 +76,18 @@ class Teller:
 
 def play_once(folder: Path, seed: int, calm: bool) -> int:
     # The parts need packages that `--help` does not.
-    from tallystick_tools import demo_build, demo_keep, demo_story
+    from tallystick_tools import demo_build, demo_keep, demo_story, demo_tag
 
     tell = Teller()
     chosen = plan(seed, calm)
-    tell(f"seed {seed}{', calm' if calm else ''}: making keys, witness, ledger, nodes, gateway, loan")
+    tell(f"seed {seed}{', calm' if calm else ''}: making keys, witness, ledger, tag, nodes, gateway, loan")
     world = demo_build.build(folder, chosen)
     try:
         principal = f"{chosen.principal_minor / 100:,.2f} {demo_build.CURRENCY}"
+        tell(demo_tag.identity(world))
         tell(f"loan {world.loan[:16]} is open: {principal} against lot {demo_build.LOT}")
         decision = demo_story.play(world, tell)
+        tell(demo_tag.tap(world))
         demo_keep.finish(world, decision, tell)
     finally:
         world.stop()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from tallystick_tools import demo_tag
 from tallystick_tools.demo_parts import Part, free_port
 from tallystick_tools.demo_plan import PLACES, SILENCE_FOR_MS, WARM_FOR_MS, WARM_LIMIT_TEXT, Plan
 from tallystick_tools.demo_world import World
@@ -41,6 +42,7 @@ def build(folder: Path, plan: Plan) -> World:
     try:
         make_ledger(world)
         people = make_people(world)
+        demo_tag.write(world)
         make_nodes(world)
         make_gateway(world)
         open_loan(world, people)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -10,6 +10,9 @@ from tallystick_tools.demo_parts import Part, command
 from tallystick_tools.demo_plan import Plan
 from tallystick_tools.errors import DemoError
 from tallystick_tools.unix_node import UnixNode
+
+if TYPE_CHECKING:
+    from tallystick_tools.demo_tag import DemoTag
 
 API_TIMEOUT_S = 10.0
 
@@ -27,6 +30,7 @@ class World:
     nodes: list[UnixNode] = field(default_factory=list)
     node_keys: list[str] = field(default_factory=list)  # thumbprints, hex, in the order of PLACES
     loan: str = ""
+    tag: "DemoTag | None" = None
 
     @property
     def logs(self) -> Path:
@@ -81,6 +85,8 @@ class World:
         """Stop every process, whatever state it is in; safe to call twice."""
         for node in self.nodes:
             node.stop()
+        if self.tag is not None:
+            self.tag.stop()
         for part in (self.gateway, self.ledger, self.witness):
             if part is not None:
                 part.stop()

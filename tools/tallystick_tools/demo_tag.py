@@ -1,0 +1,108 @@
+"""The demo's tag: an emulated NTAG 424 DNA that is written like any other, and tapped when the story is over."""
+
+import json
+import secrets
+from pathlib import Path
+
+from tallystick_proof import statement
+from tallystick_provisioning import key_provider, nfc_open, personalise, secret_file, tag_context
+from tallystick_provisioning.key_provider import DerivedKeys
+from tallystick_provisioning.tag_job import Job
+from tallystick_tools import tag_signature
+from tallystick_tools.demo_world import World
+from tallystick_tools.errors import DemoError
+from tallystick_tools.tag_field import Field
+from tallystick_tools.tag_ntag424 import Ntag424
+from tallystick_tools.tag_udp import UdpTagServer
+
+GTIN, SERIAL = "09506000134352", "L7-0001"  # the first box of the lot that the loan stands on
+HOST = "item.tallystick.example"
+ROW = 2  # below the names of the columns
+_PASSPHRASE_BYTES = 16
+
+
+class DemoTag:
+    """A tag on a reader, and the folder of its job. The reader is nfcpy's udp link."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.uid = b"\x04" + secrets.token_bytes(6)
+        self.server = UdpTagServer(Field(Ntag424(self.uid)))
+        self.job, self.master, self.words, self.maker = (folder / name for name in ("job", "master", "words", "maker"))
+        self.keys: DerivedKeys | None = None  # opened before the story: a passphrase is slow to try on purpose
+
+    def stop(self) -> None:
+        """Take the reader away; safe to call twice."""
+        self.server.close()
+        if self.keys is not None:
+            self.keys.close()
+
+
+def write(world: World) -> DemoTag:
+    """Master key, job, tag and signed statement, each by the command that an installer uses."""
+    tag = DemoTag(world.folder / "tag")
+    world.tag = tag
+    words = secrets.token_hex(_PASSPHRASE_BYTES)
+    secret_file.write_new(tag.words, f"{words}\n")
+    tag.maker.write_text(f"ntag424 {tag_signature.ORIGINALITY_PUBLIC_KEY_424.hex()}\n", "ascii")
+    rows = tag.folder / "rows.csv"
+    rows.write_text(f"GTIN,serial,name\n{GTIN},{SERIAL},冷冻虾仁 5kg\n", "utf-8")
+    world.run("tag", "keys", "new", tag.master, "--secret-file", tag.words)
+    world.run("tag", "job", "new", tag.job, "--from", rows, "--chip", "ntag424", "--host", HOST)
+    world.run("tag", "write", tag.job, "--reader", tag.server.path, "--keys", tag.master, "--secret-file", tag.words,
+              "--maker", tag.maker, "--installer", world.folder / "people" / "installer.key", "--trust", world.trust,
+              "--ledger", world.url, "--unattended")  # fmt: skip
+    with Job(tag.job) as job:
+        master = key_provider.open_file(tag.master, words)
+        tag.keys = DerivedKeys(master, job.head.key_set, job.head.key_version)
+    return tag
+
+
+def identity(world: World) -> str:
+    """A sentence about the tag's statement in the ledger; DemoError when it is not there."""
+    item = told(world)
+    signed = statement.parse(_statement(world))
+    if world.api("GET", f"/entries/{signed.identity.hex()}")["index"] is None:
+        raise DemoError("the tag's statement has no place in the ledger")
+    return f"tag {item['uid']} names {item['url']}; the ledger has the installer's statement, without the UID"
+
+
+def tap(world: World) -> str:
+    """Read the tag as a phone does and check the chip's signature over this tap; DemoError when it does not hold."""
+    tag = running(world)
+    if tag.keys is None:
+        raise DemoError("the tag's keys are not there")
+    with Job(tag.job) as job:
+        item, reader = job.of_row(ROW), nfc_open.open_reader(tag.server.path)
+        try:
+            outcome = personalise.verify(
+                reader, tag.keys, tag_context.journal(job, None), order=job.order(item),
+                originality=tag_context.originality(tag.maker),
+            )  # fmt: skip
+        finally:
+            reader.close()
+    if not outcome.good or outcome.uid != tag.uid:
+        raise DemoError(f"the tag's tap does not hold: {outcome.reason}")
+    return f"tag tapped: genuine, serial {item.item.serial}, tap number {outcome.counter}; the chip made the link"
+
+
+def told(world: World) -> dict[str, object]:
+    """The tag's row as `tag report` tells it."""
+    report = json.loads(world.run("tag", "report", running(world).job, "--json"))
+    row: dict[str, object] = report["items"][0]
+    return row
+
+
+def running(world: World) -> DemoTag:
+    if world.tag is None:
+        raise DemoError("no tag was written")
+    return world.tag
+
+
+def _statement(world: World) -> bytes:
+    with Job(running(world).job) as job:
+        data = job.of_row(ROW).statement
+    if data is None:
+        raise DemoError("the tag has no statement")
+    return data
