@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick_edge import broker_certificates
 from tallystick_edge.errors import BrokerFilesError
 from tallystick_provisioning import secret_file, whole_file
 from tallystick_provisioning.errors import FileError
@@ -96,6 +95,8 @@ pattern read tallystick/%u/down
 
 def write(plan: BrokerPlan, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> dict[str, str]:
     """Make what is missing and bring the rest up to date; returns {user: password hash} of all who may log in."""
+    from tallystick_edge import broker_certificates  # a gateway runs without the library that makes certificates
+
     folder = plan.folder
     (folder / DATA).mkdir(parents=True, exist_ok=True)
     authority_key = _secret(folder / AUTHORITY_KEY, broker_certificates.new_key)

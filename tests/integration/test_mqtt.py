@@ -4,10 +4,14 @@ intruders."""
 import json
 import re
 import secrets
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -307,6 +311,62 @@ def test_forged_acknowledgements_free_nothing(site: Site) -> None:
     intruder.close()
     site.gateway.start()
     wait(lambda: 1 in acked(node), "the real acknowledgement")
+
+
+class HostileBroker:
+    """Somebody with the site's certificate who answers a node's CONNECT with `answer`."""
+
+    def __init__(self, broker: Broker, answer: bytes) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(broker.folder / "server.crt", broker.folder / "server.key")
+        self._answer = answer
+        self._listener = context.wrap_socket(socket.create_server(("127.0.0.1", broker.port)), server_side=True)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except ssl.SSLError:
+                continue  # whoever it was went away
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(self._answer)
+                while connection.recv(4096):
+                    pass
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+GOOD_CONNACK = b"\x20\x03\x00\x00\x00"
+HOSTILE = {
+    "junk": (b"\x00" * 64, "mqtt_malformed"),
+    "oversize": (b"\x30\xff\xff\xff\x7f" + b"x" * 3000, "mqtt_malformed"),
+    "acknowledges-what-was-never-sent": (GOOD_CONNACK + b"\x40\x02\x00\x09", "mqtt_malformed"),
+    "no-qos-1": (b"\x20\x05\x00\x00\x02\x24\x00", "mqtt_login"),
+    "foreign-topic": (GOOD_CONNACK + b"\x90\x04\x00\x01\x00\x00" + b"\x30\x08\x00\x03a/b\x00hi", "mqtt_foreign"),
+    "goodbye": (GOOD_CONNACK + b"\xe0\x01\x8b", "mqtt_lost"),
+}
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_a_hostile_broker_changes_nothing(site: Site, name: str) -> None:
+    answer, count = HOSTILE[name]
+    node = site.node()
+    site.broker.stop()
+    hostile = HostileBroker(site.broker, answer)
+    counted(node, count)
+    assert acked(node) == {}
+    hostile.close()
+    site.broker.start()
+    site.gateway.start()
+    wait(lambda: 1 in acked(node), "the real broker")
 
 
 def test_a_packet_is_one_write(site: Site, tmp_path: Path) -> None:

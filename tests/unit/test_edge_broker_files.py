@@ -1,5 +1,6 @@
 """What `gateway broker-config` writes, held against OpenSSL's and Mosquitto's own tools."""
 
+import hmac
 import ssl
 import stat
 import subprocess
@@ -93,6 +94,16 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "no thumbprint of 64 hex digits" in capsys.readouterr().err
     assert broker_config(folder, **arguments) == 0  # type: ignore[arg-type]
     assert "the user gateway and 1 node may log in" in capsys.readouterr().out
+
+
+def test_names_as_the_specification_says() -> None:
+    kid, link_key = bytes(range(8)), bytes(range(32))
+    assert (broker.up_topic(kid), broker.down_topic(kid)) == (
+        "tallystick/0001020304050607/up",
+        "tallystick/0001020304050607/down",
+    )
+    assert broker.user(kid) == "0001020304050607"
+    assert broker.password(link_key) == hmac.digest(link_key, b"tallystick/mqtt/v1\0", "sha256")[:16].hex()
 
 
 def test_topics() -> None:
