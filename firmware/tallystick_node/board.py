@@ -132,6 +132,7 @@ if TYPE_CHECKING:
 
 
 WATCHDOG_MS = 8000  # an RP2040 counts to 8388; signing a batch takes a board some 3 s
+WATCHDOG_MS_ESP32 = 30_000  # a name look-up that nobody answers takes longer than 8 s
 LINGER_MS = 3000
 LISTEN_MS = 60_000  # somebody who connects a cable and presses reset has a minute
 SHORTEST_SLEEP_MS = 5000  # waking costs a second or two of work
@@ -221,7 +222,8 @@ class MachineBoard:
 
     def feed(self) -> None:
         if self._watchdog is None:
-            self._watchdog = self._machine.WDT(timeout=WATCHDOG_MS)  # from here on nobody can stop it
+            patience_ms = WATCHDOG_MS_ESP32 if sys.platform == "esp32" else WATCHDOG_MS
+            self._watchdog = self._machine.WDT(timeout=patience_ms)  # from here on nobody can stop it
         self._watchdog.feed()
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
