@@ -40,7 +40,6 @@ def test_messages() -> None:
         (transfer.open_outcome, ["outcome", IDENTITY, ""]),
         (transfer.open_outcome, ["outcome", IDENTITY, "x" * 33]),
     ],
-    ids=str,
 )
 def test_messages_that_are_not_right(opener: Any, items: list[Any]) -> None:
     with pytest.raises(MessageError):
