@@ -7,16 +7,16 @@ from tallystick_provisioning.tag_run import Moment, View
 
 
 class LabelPrinter:
-    """A view in front of another: prints what is done, shows everything on. A printer that fails stops no tag."""
+    """A view in front of another: prints what is done where there is a printer. One that fails stops no tag."""
 
-    def __init__(self, view: View, path: Path, host: str) -> None:
+    def __init__(self, view: View, path: Path | None, host: str) -> None:
         self._view, self._path, self._host = view, path, host
         self.missing: list[int] = []  # rows whose label did not get to the printer
         self.why: str | None = None
 
     def show(self, moment: Moment) -> None:
         self._view.show(moment)
-        if moment.kind != "done" or moment.item is None:
+        if self._path is None or moment.kind != "done" or moment.item is None:
             return
         try:
             one = label.of_item(moment.item.item, self._host, moment.item.name)
@@ -26,9 +26,9 @@ class LabelPrinter:
             self.missing.append(moment.item.row)
             self.why = error.strerror
 
-    def summary(self) -> str | None:
-        """Which labels are missing, and what to do; None when none is."""
+    def summary(self) -> list[str]:
+        """Which labels are missing, and what to do; nothing when none is."""
         if not self.missing:
-            return None
+            return []
         rows = ", ".join(map(str, self.missing))
-        return f"labels of rows {rows} were not printed ({self._path}: {self.why}): print them with `tag labels`"
+        return [f"labels of rows {rows} were not printed ({self._path}: {self.why}): print them with `tag labels`"]

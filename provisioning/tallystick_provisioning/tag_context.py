@@ -46,7 +46,7 @@ def open_master(keys: str, secret_file: Path | None) -> Master:
 
 
 def open_keys(
-    keys: str, secret_file: Path | None, head: JobHead, trust: Path | None = None, installer: bytes | None = None
+    keys: str, secret_file: Path | None, head: JobHead, trust: Path | None = None, installer: Path | None = None
 ) -> JobKeys:
     """The keys of a job: from a master, or from a sealed job, whose delegation is then checked under `trust`."""
     if keys.startswith(key_pkcs11.SCHEME) or not job_bundle.is_bundle(Path(keys)):
@@ -54,7 +54,8 @@ def open_keys(
     if trust is None:
         raise KeysError(f"{keys}: a sealed job is checked with trust.toml: give --trust")
     sealed = job_bundle.SealedJob(Path(keys), passphrase.ask(f"passphrase of {keys}", secret_file), head)
-    job_delegation.check(sealed, read_trust(trust), installer, now_ms())
+    who = None if installer is None else key_file.load(installer, "installer").thumbprint
+    job_delegation.check(sealed, read_trust(trust), who, now_ms())
     return sealed
 
 

@@ -1,7 +1,6 @@
 """`tallystick tag job ...` and `tallystick tag keys ...`: what happens in the office, before the first tag."""
 
 import secrets
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -176,21 +175,15 @@ def seal(
     with Job(job) as opened:
         found = tag_uids.read(uids) if uids else opened.scanned()
         tag_uids.check_count(found, sum(opened.counts().values()))
-        source = key_provider.DerivedKeys(
-            tag_context.open_master(keys, secret_file), opened.head.key_set, opened.head.key_version
-        )
-        fields = {
-            "aud": trusted.origin,
-            "jti": secrets.token_bytes(message.JTI_BYTES),
-            "exp": time.time_ns() // 1_000_000 + days * DAY_MS,
-            "installer": None if installer is None else _thumbprint(installer),
-        }
+        fields = _delegation(trusted.origin, installer, days)
+        master, head = tag_context.open_master(keys, secret_file), opened.head
+        source = key_provider.DerivedKeys(master, head.key_set, head.key_version)
         try:
             if dry_run:
                 print(f"would seal the keys of {len(found)} tags into {out}")
                 return DONE
             words = passphrase.ask(f"new passphrase for {out}", out_secret_file)
-            job_bundle.seal(out, opened.head, found, source, passphrase.new_lock(words), signer, fields)
+            job_bundle.seal(out, head, found, source, passphrase.new_lock(words), signer, fields)
         finally:
             source.close()
     print(f"sealed the keys of {len(found)} tags into {out}, good for {days} days")
@@ -266,6 +259,16 @@ def _too_long(chip: Chip, host: str) -> TooLong:
         return None
 
     return why
+
+
+def _delegation(origin: str, installer: str | None, days: int) -> dict[str, object]:
+    """The fields of the delegation that do not follow from the job."""
+    return {
+        "aud": origin,
+        "jti": secrets.token_bytes(message.JTI_BYTES),
+        "exp": tag_context.now_ms() + days * DAY_MS,
+        "installer": None if installer is None else _thumbprint(installer),
+    }
 
 
 def _thumbprint(text: str) -> bytes:

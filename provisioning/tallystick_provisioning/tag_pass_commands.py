@@ -3,34 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from tallystick_provisioning import key_file, tag_context, tag_label_text
+from tallystick_provisioning import tag_context, tag_label_text
+from tallystick_provisioning.at_reader import AtReader
 from tallystick_provisioning.errors import ItemError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.tag_job import WRITTEN, Job
 from tallystick_provisioning.tag_pass import Pass
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class AtReader:
-    """The options of every command that works on tags of a job."""
-
-    reader: Annotated[str, Parameter(help="Reader: usb, tty:AMA0:pn532, pcsc:NAME or udp:HOST:PORT.")]
-    keys: Annotated[
-        str, Parameter(help="Sealed job, master key file, or pkcs11:token=...;object=...?module-path=...")
-    ]
-    trust: Annotated[Path | None, Parameter(help="trust.toml, under which a sealed job is checked.")] = None
-    installer: Annotated[Path | None, Parameter(help="Key file of the installer a sealed job was given to.")] = None
-    journal: Annotated[Path | None, Parameter(help="Folder with the tags' journals; default: beside the job.")] = None
-    secret_file: Annotated[Path | None, Parameter(help="File with passphrase or PIN; default: it is asked for.")] = None
-    maker: Annotated[Path | None, Parameter(help="File with further makers' public keys.")] = None
-    patience: Annotated[float | None, Parameter(help="Seconds without a tag after which it ends.")] = None
 
 
 @reporting()
@@ -177,8 +157,7 @@ def _one(what: str, job: Path, at: AtReader) -> int:
 def _bench(job: Path, at: AtReader) -> Iterator[Pass]:
     """Job, keys and reader, open."""
     with Job(job) as opened, tag_context.alone(opened):
-        who = None if at.installer is None else key_file.load(at.installer, "installer").thumbprint
-        keys = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, who)
+        keys = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, at.installer)
         records = tag_context.journal(opened, at.journal)
         try:
             reader = tag_context.reader(at.reader)
