@@ -214,7 +214,7 @@ def test_a_login_that_is_refused(live: Callable[..., Life]) -> None:
         broker.say(b"\x20\x03\x00\x87\x00")
         stay(broker)
 
-    assert live(script)["counts"] == {"mqtt_login": 1}
+    assert set(live(script)["counts"]) == {"mqtt_login"}  # perhaps more than once: it tries again
 
 
 def test_a_subscription_that_is_refused(live: Callable[..., Life]) -> None:
@@ -225,7 +225,7 @@ def test_a_subscription_that_is_refused(live: Callable[..., Life]) -> None:
         broker.say(b"\x90\x04\x00\x01\x00\x87")
         stay(broker)
 
-    assert live(script)["counts"] == {"mqtt_login": 1}
+    assert set(live(script)["counts"]) == {"mqtt_login"}  # perhaps more than once: it tries again
 
 
 def test_a_subscription_that_is_answered_as_something_else(live: Callable[..., Life]) -> None:
@@ -238,7 +238,7 @@ def test_a_subscription_that_is_answered_as_something_else(live: Callable[..., L
         broker.say(b"\x40\x02\x00\x01")
         stay(broker)
 
-    assert live(script)["counts"] == {"mqtt_malformed": 1}
+    assert set(live(script)["counts"]) == {"mqtt_malformed"}
 
 
 @pytest.mark.parametrize(("reason", "count"), [(0x10, "mqtt_nobody"), (0x87, "mqtt_refused"), (0x97, "mqtt_refused")])

@@ -174,16 +174,18 @@ class MqttLink:
         if packet.kind == mqtt_packet.CONNACK:
             self._answered(_CONNECT)
             self._logged_in(connection, packet)
-        elif packet.kind == mqtt_packet.SUBACK:
+        elif packet.kind == (mqtt_packet.PUBACK if self._is_up else mqtt_packet.SUBACK):
             self._answered(packet.number)
-            self._subscribed(packet)
-        elif packet.kind == mqtt_packet.PUBACK:
-            self._answered(packet.number)
-            self._published(packet)
+            if self._is_up:
+                self._published(packet)
+            else:
+                self._subscribed(packet)
         elif packet.kind == mqtt_packet.PINGRESP:
             self._answered(_PING)
         elif packet.kind == mqtt_packet.DISCONNECT:
             raise LinkError("mqtt_lost", "%s says goodbye, reason %d" % (self._host, packet.reason))
+        elif packet.kind != mqtt_packet.PUBLISH:
+            raise LinkError(mqtt_packet.MALFORMED, "%s answers what was never sent" % self._host)
         elif packet.topic == broker.down_topic(self._kid).encode():
             heard.append(packet.payload)
         else:
