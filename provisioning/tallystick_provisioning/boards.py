@@ -2,14 +2,17 @@
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from serial.tools import list_ports  # type: ignore[import-untyped]
+from serial.tools.list_ports_common import ListPortInfo  # type: ignore[import-untyped]
 
 from tallystick_provisioning.errors import FileError
 
+TWINS = "two boards with this serial number are connected, and nobody can tell which is which: unplug one"
 MAX_SERIAL_CHARACTERS = 128  # USB strings are shorter; the enrolment takes no longer one
 
 
@@ -26,20 +29,37 @@ Boards = Callable[[], list[Board]]
 
 def usb_boards() -> list[Board]:
     """Every USB serial port whose device has a serial number, in the order of these numbers."""
-    found = {port.serial_number: port.device for port in list_ports.comports() if port.serial_number}
-    return [Board(serial[:MAX_SERIAL_CHARACTERS], port) for serial, port in sorted(found.items())]
+    return [Board(shown(port.serial_number), port.device) for port in _usb_ports() if port.serial_number]
 
 
 def linked_boards(folder: Path) -> list[Board]:
     """Every entry of `folder` that leads to a terminal now; its name is the serial number.
 
-    /dev/serial/by-id is such a folder, and so is one with links to ptys. FileError when it cannot be read.
+    /dev/serial/by-id is such a folder, and so is one with links to ptys. FileError when it cannot be read; one
+    that is not there has no boards: udev removes it with the last one.
     """
     try:
         names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise FileError(f"{folder}: {error.strerror}") from None
-    return [Board(name[:MAX_SERIAL_CHARACTERS], port) for name in names if (port := _terminal(folder / name))]
+    return [Board(shown(name), port) for name in names if (port := _terminal(folder / name))]
+
+
+def shown(serial: str) -> str:
+    """A serial number as it may stand on a screen and in an enrolment: printable and not too long."""
+    printable = "".join(character if character.isprintable() else "?" for character in serial)
+    return printable[:MAX_SERIAL_CHARACTERS]
+
+
+def twins(connected: list[Board]) -> set[str]:
+    """Serial numbers that more than one connected board has: nobody can tell which of them is which node."""
+    return {serial for serial, times in Counter(board.serial for board in connected).items() if times > 1}
+
+
+def _usb_ports() -> list[ListPortInfo]:
+    return sorted(list_ports.comports(), key=lambda port: (port.serial_number or "", port.device))
 
 
 def source(boards: str) -> Boards:
@@ -47,7 +67,9 @@ def source(boards: str) -> Boards:
     if boards == "usb":
         return usb_boards
     folder = Path(boards)
-    linked_boards(folder)  # a folder that is not there is said now, not in the middle of the work
+    linked_boards(folder)  # a folder that cannot be read is said now, not in the middle of the work
+    if not folder.is_dir() and not folder.is_relative_to("/dev"):
+        raise FileError(f"{folder}: no such folder")
     return lambda: linked_boards(folder)
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tallystick_provisioning import enrolments, flash_board, key_file, site, update_keys
-from tallystick_provisioning.boards import Board, Boards
+from tallystick_provisioning.boards import TWINS, Board, Boards, twins
 from tallystick_provisioning.enrol_node import NodeJob
 from tallystick_provisioning.node_plan import SALT_BYTES, PlannedNode
 from tallystick_provisioning.node_table import NodeTable
 from tallystick_provisioning.node_view import NodeView
 from tallystick_provisioning.node_watch import Watch
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.provision_node import NodePlan, provision_board
+from tallystick_provisioning.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_provisioning.trust_setup import AUTHORITIES, SITE_KEY, TRUST, read_trust
 
 
@@ -41,10 +41,7 @@ class Day:
                 return {board.serial for board in self.find()} <= watch.handled
             return count is not None and len(watch.handled) >= count
 
-        try:
-            watch.run(enough)
-        except KeyboardInterrupt:
-            self.view.ending()
+        watch.run(enough, lambda connected: self.view.twins(twins(connected)), self.view.ending)
         return watch.handled
 
     def work(self, board: Board) -> bool:
@@ -52,7 +49,10 @@ class Day:
         row = self.planned.get(board.serial, PlannedNode(board.serial))
         known = self.nodes.expect(row, self.shared.model, self.random_bytes(SALT_BYTES), now_ms())
         self.view.named(board.serial, known.name)
-        report = provision_board(board, self.shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
+        if board.serial in twins(self.find()):
+            report = NodeReport(board.serial, board.port, reason=TWINS)
+        else:
+            report = provision_board(board, self.shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
         self.nodes.came(report, now_ms())
         self.view.came(report)
         return report.done

@@ -8,7 +8,7 @@ from typing import Literal
 from rich.console import Console
 
 from tallystick_provisioning import boards as board_sources
-from tallystick_provisioning import flash_board, node_day, node_plan, node_survey, node_view
+from tallystick_provisioning import flash_board, node_day, node_plan, node_survey, node_view, tag_words
 from tallystick_provisioning.boards import Board
 from tallystick_provisioning.errors import BoardLost, PlanError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
@@ -36,7 +36,7 @@ def provision(
     parallel: int = PARALLEL,
     watch: bool = False,
     count: int | None = None,
-    lang: Literal["en", "zh"] = "en",
+    lang: Literal["en", "zh"] | None = None,
     json: bool = False,
     dry_run: bool = False,
 ) -> int:
@@ -71,7 +71,7 @@ def provision(
     count
         With --watch: end after so many boards.
     lang
-        Language of the view.
+        Language of the view; default: the system's.
     json
         Print the report as JSON.
     dry_run
@@ -84,10 +84,10 @@ def provision(
     shared = node_day.shared(site_folder, firmware, model)
     client = None if ledger is None else LedgerClient(ledger)
     if dry_run:
-        return _say_what_would_be(find(), planned, shared)
+        return _say_what_would_be(find(), planned, shared, json)
     console = Console(stderr=json)
     with NodeTable(table) as nodes:
-        with node_view.NodeView(console, lang, len(planned) or count) as view:
+        with node_view.NodeView(console, tag_words.choose(lang), len(planned) or count) as view:
             day = Day(find, planned, shared, nodes, view)
             handled = day.run(parallel, count if watch else 0)
         return _end(day, handled, client, console, json)
@@ -96,36 +96,49 @@ def provision(
 def _end(day: Day, handled: set[str], client: LedgerClient | None, console: Console, json: bool) -> int:
     """Post what waits, and report."""
     outbox = day.shared.job.outbox
+    refused = [] if client is None else [one.refused for one in client.deliver(outbox) if one.refused is not None]
     waiting = len(outbox.waiting())
-    if client is not None:
-        waiting = sum(delivery.posted is None for delivery in client.deliver(outbox))
     rows = [node for node in day.nodes.nodes() if node.serial in handled]
     if json:
-        print(json_module.dumps({"nodes": [node.value() for node in rows], "waiting": waiting}, indent=2))
+        report = {"nodes": [node.value() for node in rows], "waiting": waiting, "refused": refused}
+        print(json_module.dumps(report, indent=2))
     else:
         node_view.show_list(console, rows)
         if waiting:
             console.print(f"{waiting} enrolments wait in {outbox.folder}: they go out with the next run")
-    return DONE if all(node.works for node in rows) else REFUSED
+        for reason in refused:
+            console.print(f"an enrolment was refused: {reason}", highlight=False, soft_wrap=True, markup=False)
+    return DONE if all(node.works for node in rows) and not refused else REFUSED
 
 
 def _say_what_would_be(
-    connected: list[Board], planned: dict[str, node_plan.PlannedNode], shared: NodePlan
+    connected: list[Board], planned: dict[str, node_plan.PlannedNode], shared: NodePlan, json: bool
 ) -> int:
+    """For --dry-run."""
     size = sum(len(content) for _, content in shared.files)
     origin = shared.job.trust.origin
+    states = [(board, _state(board, connected)) for board in connected]
+    missing = sorted(set(planned) - {board.serial for board in connected})
+    if json:
+        found = [{"serial": board.serial, "port": board.port, "state": state} for board, state in states]
+        print(json_module.dumps({"boards": found, "missing": missing, "files": len(shared.files), "bytes": size}))
+        return DONE
     print(f"would copy {len(shared.files)} files, {size} bytes, to blank boards and enrol them in {origin}")
-    for board in connected:
-        try:
-            state = "blank" if flash_board.is_blank(board.port) else "runs a program"
-        except BoardLost as error:
-            state = str(error)
+    for board, state in states:
         row = planned.get(board.serial)
         print(f"{board.serial} on {board.port}: {state}; {'not in the plan' if row is None else row.name or 'no name'}")
-    missing = sorted(set(planned) - {board.serial for board in connected})
     print(f"{len(connected)} boards connected; {len(missing)} of the plan are not")
     print("\n".join(f"  {one}" for one in missing), end="\n" if missing else "")
     return DONE
+
+
+def _state(board: Board, connected: list[Board]) -> str:
+    if board.serial in board_sources.twins(connected):
+        return board_sources.TWINS
+    try:
+        return "blank" if flash_board.is_blank(board.port) else "runs a program"
+    except BoardLost as error:
+        return str(error)
 
 
 @reporting()
@@ -197,8 +210,12 @@ def identify(node: str, *, boards: str = "usb", table: Path = DEFAULT_TABLE) -> 
     serial = node
     if table.is_file():
         with NodeTable(table) as nodes:
-            serial = next((one.serial for one in nodes.nodes() if node in (one.name, one.kid, one.thumbprint)), node)
-    board = next((one for one in board_sources.source(boards)() if one.serial == serial), None)
+            known = any(node in one.called for one in nodes.nodes())
+            serial = nodes.find(node).serial if known else node
+    connected = board_sources.source(boards)()
+    if serial in board_sources.twins(connected):
+        raise PlanError(f"{serial}: {board_sources.TWINS}")
+    board = next((one for one in connected if one.serial == serial), None)
     if board is None:
         raise PlanError(f"no board {serial} is connected; a node at a gateway: `tallystick gateway identify`")
     with closing(SerialPort(board.port)) as port:

@@ -20,6 +20,7 @@ from tallystick_provisioning.enrolments import NodeExtra
 from tallystick_provisioning.errors import PlanError
 from tallystick_wire import cbor
 
+DELIMITERS = ",;\t"
 COLUMNS = ("serial", "name", "place", "certificate", "due")
 MAX_PLAN_BYTES = 4 * 1024 * 1024  # ten thousand nodes
 MAX_NAME_CHARACTERS = 128  # as every name of this project
@@ -52,11 +53,9 @@ def commitment(salt: bytes, name: str, place: str) -> bytes:
 
 def read(path: Path) -> dict[str, PlannedNode]:
     """The rows by serial number; PlanError holds every complaint, FileError says why the file cannot be read."""
-    rows = list(csv.DictReader(io.StringIO(text_file.read(path, MAX_PLAN_BYTES).removeprefix("\ufeff"))))
-    columns = set(rows[0]) if rows else set()
-    if "serial" not in columns:
-        raise PlanError(f"{path}: the first line must name the columns, `serial` among them: {', '.join(COLUMNS)}")
-    complaints = [f"column {name!r} is unknown; known are {', '.join(COLUMNS)}" for name in columns - {*COLUMNS, None}]
+    columns, rows = _lines(path)
+    complaints = [f"column {name!r} is unknown; known are {', '.join(COLUMNS)}" for name in set(columns) - set(COLUMNS)]
+    complaints += [f"column {name!r} is there twice" for name in COLUMNS if columns.count(name) > 1]
     planned: dict[str, PlannedNode] = {}
     for number, row in enumerate(rows, start=2):
         one = _row(number, row, path.parent, complaints)
@@ -66,6 +65,21 @@ def read(path: Path) -> dict[str, PlannedNode]:
     if complaints:
         raise PlanError("\n".join(f"{path}: {complaint}" for complaint in complaints))
     return planned
+
+
+def _lines(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:
+    """The names of the columns and the rows, whatever separates the cells."""
+    text = text_file.read(path, MAX_PLAN_BYTES).removeprefix("\ufeff")
+    for delimiter in DELIMITERS:
+        try:
+            reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            if "serial" in columns:
+                return columns, list(reader)
+        except csv.Error as error:
+            raise PlanError(f"{path}: {error}") from None
+    raise PlanError(f"{path}: the first line must name the columns, `serial` among them: {', '.join(COLUMNS)}")
 
 
 def _row(number: int, row: Mapping[str, str | None], folder: Path, complaints: list[str]) -> PlannedNode:
@@ -80,6 +94,8 @@ def _row(number: int, row: Mapping[str, str | None], folder: Path, complaints: l
             complaints.append(f"row {number}, column {column}: {reason}")
             return None
 
+    if None in row:
+        complaints.append(f"row {number}: more cells than columns; a name or place with a comma stands in quotes")
     for column, limit in _LIMITS.items():
         if len(cell(column)) > limit or not cell(column).isprintable():
             complaints.append(f"row {number}, column {column}: at most {limit} printable characters")

@@ -38,9 +38,16 @@ def read_status(path: Path) -> dict[str, dict[str, Any]]:
     """thumbprint -> what a gateway says of the node; PlanError when the file is not such a status."""
     try:
         nodes = json.loads(text_file.read(path, MAX_STATUS_BYTES))["nodes"]
-        return {node["thumbprint"]: node for node in nodes if node["thumbprint"]}
-    except (ValueError, KeyError, TypeError) as error:
+        return {node["thumbprint"]: _checked(node) for node in nodes if node["thumbprint"]}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"{path}: not the output of `tallystick gateway status --json` ({error!r})") from None
+
+
+def _checked(node: dict[str, Any]) -> dict[str, Any]:
+    """TypeError or ValueError where it is not what `compare` counts with."""
+    received_ms = node.get("received_ms")
+    gaps = [(int(first), int(last)) for first, last in node.get("gaps", [])]
+    return {"received_ms": None if received_ms is None else int(received_ms), "gaps": gaps}
 
 
 def compare(

@@ -64,6 +64,11 @@ class KnownNode:
         return self.thumbprint[:16]
 
     @property
+    def called(self) -> tuple[str, ...]:
+        """What a person or a scanner may call it."""
+        return (self.serial, self.kid, self.thumbprint, self.name)
+
+    @property
     def works(self) -> bool:
         return self.step == DONE
 
@@ -101,7 +106,7 @@ class NodeTable:
 
     def find(self, word: str) -> KnownNode:
         """The node with this serial number, kid, thumbprint or name; PlanError when none or several have it."""
-        found = [node for node in self.nodes() if word in (node.serial, node.kid, node.thumbprint, node.name)]
+        found = [node for node in self.nodes() if word and word in node.called]
         if len(found) != 1:
             raise PlanError(f"{self.path}: {len(found) or 'no'} nodes are called {word!r}; `node list` shows all")
         return found[0]

@@ -7,39 +7,48 @@ import threading
 from collections.abc import Sequence
 
 from rich import box
+from rich.cells import set_cell_size
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tallystick_provisioning.boards import TWINS
 from tallystick_provisioning.node_table import KnownNode
 from tallystick_provisioning.provision_node import DONE, ENROL, FLASH, TEST, NodeReport
+from tallystick_provisioning.tag_words import Language
 
 # Never colour alone: every state is a word too.
 WORDS = {
-    "en": {"done": "ok", "failed": "FAILED", "left": "left", "ending": "ending",
+    "en": {"done": "ok", "failed": "FAILED", "left": "left", "more": "more failed: `tallystick node list` has them all",
+           "ending": "ending: waiting for the boards that are being worked on", "do": "do",
            "waiting": "plug in a board; Ctrl-C ends"},
-    "zh": {"done": "正常", "failed": "失败", "left": "剩余", "ending": "正在结束",
+    "zh": {"done": "正常", "failed": "失败", "left": "剩余", "more": "块失败未显示,见 tallystick node list",
+           "ending": "正在结束:等待进行中的电路板", "do": "处理",
            "waiting": "请接入电路板;按 Ctrl-C 结束"},
 }
 STEP_WORDS = {
     "en": {"connect": "connect", FLASH: "copy files", ENROL: "enrol", TEST: "first reading", DONE: "works"},
     "zh": {"connect": "连接", FLASH: "写入程序", ENROL: "登记", TEST: "首次读数", DONE: "正常"},
 }
-ROWS = 14  # of a terminal of 24 lines; finished boards scroll away first
+SCREEN_LINES = 18  # of a terminal of 24: the others are for what is left out, the totals and what to do
+FAILURE_LINES = 4  # at most, at 80 columns: who, why and what to do
+SERIAL_WIDTH = 20
 
 
 class NodeView:
     """Threads call `tell` and `came`. `expected`: how many boards there will be, None when nobody knows."""
 
-    def __init__(self, console: Console, language: str, expected: int | None) -> None:
+    def __init__(self, console: Console, language: Language, expected: int | None) -> None:
         self._console, self._words, self._steps = console, WORDS[language], STEP_WORDS[language]
         self._expected = expected
         self._lock = threading.Lock()
         self._now: dict[str, tuple[str, int]] = {}
         self._names: dict[str, str] = {}
         self._reports: dict[str, NodeReport] = {}
-        self._live = Live(self.picture(), console=console, auto_refresh=False) if console.is_terminal else None
+        self._twins: set[str] = set()
+        has_screen = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(self.picture(), console=console, auto_refresh=False) if has_screen else None
 
     def __enter__(self) -> "NodeView":
         if self._live:
@@ -51,11 +60,18 @@ class NodeView:
             self._live.stop()
 
     def named(self, serial: str, name: str) -> None:
-        self._names[serial] = name
+        with self._lock:
+            self._names[serial] = name
 
     def ending(self) -> None:
         """Told to stop: what runs is finished, nothing more begins."""
-        self._console.print(self._words["ending"], style="dim")
+        self._say(self._words["ending"])
+
+    def twins(self, serials: set[str]) -> None:
+        """Serial numbers that two connected boards have; each is said once."""
+        for serial in sorted(serials - self._twins):
+            self._say(f"{serial}: {TWINS}")
+        self._twins |= serials
 
     def tell(self, serial: str, step: str, percent: int) -> None:
         """A board is at `step`, so far of it done."""
@@ -65,7 +81,7 @@ class NodeView:
             if self._live:
                 self._live.update(self.picture(), refresh=True)
             elif new:
-                self._console.print(f"{serial}: {self._steps[step]}", highlight=False, soft_wrap=True)
+                self._say(f"{serial}: {self._steps[step]}")
 
     def came(self, report: NodeReport) -> None:
         """A board is through, well or not."""
@@ -76,29 +92,50 @@ class NodeView:
                 self._live.update(self.picture(), refresh=True)
             elif not report.done:
                 text = f"{report.serial}: {self._words['failed']}: {report.reason}. {report.next_action}"
-                self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+                self._say(text)
 
     def picture(self) -> Group:
         """The whole screen as it stands."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-        for title, ratio in (("board", 4), ("name", 5), ("step", 4), ("", 7)):
-            table.add_column(title, ratio=ratio, no_wrap=True, overflow="ellipsis")
         failed = [report for report in self._reports.values() if not report.done]
-        for serial, (step, percent) in list(self._now.items())[:ROWS]:
-            bar = f"{'#' * (percent // 10):.<10} {percent:3d} %" if step == FLASH else ""
-            table.add_row(serial, self._names.get(serial, ""), self._steps[step], bar)
-        for report in failed[-(ROWS - min(ROWS, len(self._now))) :]:
-            name = self._names.get(report.serial, "")
-            table.add_row(report.serial, name, self._words["failed"], Text(report.reason), style="bold red")
-        return Group(table, self._totals(len(failed)))
+        running = list(self._now.items())[: SCREEN_LINES - FAILURE_LINES]
+        room = max(1, (SCREEN_LINES - len(running)) // FAILURE_LINES)
+        shown = failed[-room:]
+        lines = [self._running(serial, step, percent) for serial, (step, percent) in running]
+        lines += [self._failure(report) for report in shown]
+        if len(failed) > len(shown):
+            lines.append(Text(f"{len(failed) - len(shown)} {self._words['more']}", style="bold red"))
+        return Group(*lines, self._totals(len(failed)))
+
+    def _running(self, serial: str, step: str, percent: int) -> Text:
+        bar = f"{'#' * (percent // 10):.<10} {percent:3d} %" if step == FLASH else ""
+        line = Text(_tail(serial).ljust(SERIAL_WIDTH), no_wrap=True, overflow="ellipsis")
+        line.append(f"  {set_cell_size(self._names.get(serial, ''), 24)}  {set_cell_size(self._steps[step], 14)}{bar}")
+        return line
+
+    def _failure(self, report: NodeReport) -> Text:
+        """Who, why, what to do: cut, with dots, where it would need more than FAILURE_LINES lines."""
+        who = f"{_tail(report.serial)}  {self._names.get(report.serial, '')}  {self._words['failed']}"
+        return Text(f"{who}: {_cut(report.reason, 150)}; {self._words['do']}: {report.next_action}", style="bold red")
 
     def _totals(self, failed: int) -> Text:
         done = len(self._reports) - failed
         parts = [f"{done} {self._words['done']}", f"{failed} {self._words['failed']}"]
         if self._expected is not None:
             parts.append(f"{max(0, self._expected - done)} {self._words['left']}")
-        text = Text(" | ".join(parts), style="bold")
+        text = Text("\n" + " | ".join(parts), style="bold")
         return text if self._now else text.append(f"\n{self._words['waiting']}", style="dim")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _tail(serial: str) -> str:
+    """Boards of one lot differ at the end of their numbers."""
+    return serial if len(serial) <= SERIAL_WIDTH else "…" + serial[1 - SERIAL_WIDTH :]
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def show_list(console: Console, nodes: Sequence[KnownNode]) -> None:

@@ -30,20 +30,29 @@ class Watch:
     handled: set[str] = field(default_factory=set)
     _running: dict[str, Future[bool]] = field(default_factory=dict)
 
-    def run(self, until: Callable[["Watch"], bool], look: Callable[[list[Board]], None] = lambda boards: None) -> None:
+    def run(
+        self,
+        until: Callable[["Watch"], bool],
+        look: Callable[[list[Board]], None] = lambda boards: None,
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
         """Until `until(self)` holds while nothing runs. `look` hears at every turn which boards are connected.
 
-        KeyboardInterrupt begins nothing more, and waits for what runs.
+        KeyboardInterrupt begins nothing more, says `ending`, waits for what runs and returns.
         """
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="board") as pool:
-            while True:
-                connected = self.boards()
-                look(connected)
-                self._settle({board.serial for board in connected})
-                self._begin(pool, connected)
-                if not self._running and until(self):
-                    return
-                wait(list(self._running.values()), LOOK_EVERY_S, FIRST_COMPLETED) if self._running else _pause()
+            try:
+                while self._running or not until(self):
+                    connected = self.boards()
+                    look(connected)
+                    self._settle()
+                    self.failed &= {board.serial for board in connected}
+                    self._begin(pool, connected)
+                    wait(list(self._running.values()), LOOK_EVERY_S, FIRST_COMPLETED) if self._running else _pause()
+            except KeyboardInterrupt:
+                ending()
+                wait(list(self._running.values()))
+                self._settle()
 
     def _begin(self, pool: ThreadPoolExecutor, connected: list[Board]) -> None:
         for board in connected:
@@ -51,14 +60,13 @@ class Watch:
             if not known and len(self._running) < self.parallel:
                 self._running[board.serial] = pool.submit(self.work, board)
 
-    def _settle(self, connected: set[str]) -> None:
-        """What is through; and a board that failed and was pulled out may come again."""
+    def _settle(self) -> None:
+        """What is through. A board that failed and is pulled out may come again."""
         for serial, future in list(self._running.items()):
             if future.done():
                 del self._running[serial]
                 self.handled.add(serial)
                 (self.finished if future.result() else self.failed).add(serial)
-        self.failed &= connected
 
 
 def _pause() -> None:

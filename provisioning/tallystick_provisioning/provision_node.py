@@ -79,6 +79,8 @@ def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) 
             report = act(report, plan, extra, tell)
         except (ProvisioningError, WireError) as error:
             return replace(report, reason=str(error))
+        except OSError as error:  # this computer's: the outbox cannot be written
+            return replace(report, reason=f"{error.filename or 'this computer'}: {error.strerror}")
     tell(board.serial, DONE, 100)
     return replace(report, step=DONE)
 
@@ -91,9 +93,9 @@ def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -
             if flash_board.is_blank(report.port):
                 return report
             return _met(report, plan, HELLO_TIMEOUT_S)
-        except (NodeRefused, PortError, BoardLost):
+        except (NodeRefused, PortError, BoardLost) as error:
             if plan.job.monotonic() >= deadline:
-                raise NodeRefused("neither a node nor a blank board with MicroPython answers") from None
+                raise NodeRefused(f"neither a node nor a blank board with MicroPython answers: {error}") from None
 
 
 def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
@@ -101,7 +103,10 @@ def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> 
         return report
     flash_board.flash(report.port, plan.files, lambda done, total: tell(report.serial, FLASH, 100 * done // total))
     # A crash here: the board has all its files; it starts as a node and is found as one.
-    return _met(report, plan, CONNECT_TIMEOUT_S)
+    try:
+        return _met(report, plan, CONNECT_TIMEOUT_S)
+    except NodeRefused as error:
+        raise NodeRefused(f"the board has all its files and was restarted, but {error}") from None
 
 
 def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:

@@ -33,12 +33,16 @@ def roll_out(
         raise PlanError(f"parallel: must be 1 to {MAX_PARALLEL}")
     if not table.is_file():
         raise PlanError(f"{table}: no list of nodes; `tallystick node provision` makes one, or give --port")
+    if canary < 0:
+        raise PlanError("canary: must be 0 or more")
     trust = read_trust(site_key.parent / TRUST)
     console = Console(stderr=json)
     with NodeTable(table) as nodes:
         planned = plan(_candidates(boards, nodes, one), one, outdated, canary)
         _say(console, planned, dry_run)
         if dry_run:
+            if json:
+                print(dumps(_value(planned), indent=2))
             return DONE
 
         def done(result: Result) -> None:
@@ -48,7 +52,7 @@ def roll_out(
 
         def progress(serial: str, chunk: int, chunks: int) -> None:
             if console.is_terminal and chunks:
-                console.print(f"{serial}: {100 * (chunk + 1) // chunks} %", end="\r", highlight=False)
+                console.print(f"{serial}: {100 * (chunk + 1) // chunks} %", end="\r", highlight=False, markup=False)
 
         results = RollOut(one, site.load(site_key), trust.origin, trust.pen, progress, done).run(planned, parallel)
     left = [result for result in results if not result.is_good]
@@ -62,6 +66,9 @@ def roll_out(
 def _candidates(boards: str, nodes: NodeTable, one: Offer) -> list[Candidate]:
     """The connected boards that are working nodes of the list."""
     known = {node.serial: node for node in nodes.nodes() if node.thumbprint}
+    connected = board_sources.source(boards)()
+    for serial in board_sources.twins(connected) & set(known):
+        raise PlanError(f"{serial}: {board_sources.TWINS}")
     return [
         Candidate(
             board,
@@ -69,9 +76,18 @@ def _candidates(boards: str, nodes: NodeTable, one: Offer) -> list[Candidate]:
             known[board.serial].thumbprint,
             int(getattr(known[board.serial], f"{one.manifest.kind}_version")),
         )
-        for board in board_sources.source(boards)()
+        for board in connected
         if board.serial in known
     ]
+
+
+def _value(planned: Plan) -> dict[str, object]:
+    todo = [
+        {"serial": one.board.serial, "name": one.name, "canary": number < planned.canaries}
+        for number, one in enumerate(planned.todo)
+    ]
+    skipped = [{"serial": one.board.serial, "name": one.name, "reason": why} for one, why in planned.skipped]
+    return {"todo": todo, "skipped": skipped}
 
 
 def _say(console: Console, planned: Plan, dry_run: bool) -> None:

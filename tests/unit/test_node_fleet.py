@@ -1,14 +1,19 @@
 """Plan, self-test, watch and list of many nodes, without a board."""
 
+import io
 import threading
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 from update_support import config, order
 
 from tallystick_proof import keys, statement
 from tallystick_provisioning import (
     boards,
+    flash_board,
     label_pdf,
     node_label,
     node_plan,
@@ -20,8 +25,10 @@ from tallystick_provisioning.boards import Board
 from tallystick_provisioning.errors import FileError, PlanError
 from tallystick_provisioning.node_rollout import Candidate
 from tallystick_provisioning.node_table import KnownNode, NodeTable
+from tallystick_provisioning.node_view import NodeView
 from tallystick_provisioning.node_watch import Watch
 from tallystick_provisioning.provision_node import NodeReport
+from tallystick_provisioning.tag_words import Language
 from tallystick_wire import reading, senml
 from tallystick_wire.reading import BootRecord, Chain
 
@@ -100,6 +107,25 @@ def test_a_plan_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
         node_plan.read(path)
 
 
+def test_a_plan_of_any_spreadsheet_is_read_and_nothing_in_it_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.csv"
+    path.write_text('\ufeffserial;name ;place\r\nA;Cold room, north;"x\ny"\r\n', "utf-8")
+    with pytest.raises(PlanError, match="row 2, column place"):
+        node_plan.read(path)
+    path.write_text("serial;name\nA;Cold room, north\n", "utf-8")
+    assert node_plan.read(path)["A"].name == "Cold room, north"
+    for text, complaint in (
+        ("serial,name\nA,Cold room, north\n", "row 2: more cells than columns"),
+        ("serial,name,name\nA,one,two\n", "column 'name' is there twice"),
+        ("serial,name\nA,a\0b\n", "nodes.csv: "),
+        ("name\nA\n", "`serial` among them"),
+        ("", "`serial` among them"),
+    ):
+        path.write_text(text, "utf-8")
+        with pytest.raises(PlanError, match=complaint):
+            node_plan.read(path)
+
+
 def test_the_commitment_binds_name_and_place_and_hides_them() -> None:
     salt = bytes(32)
     made = node_plan.commitment(salt, "Cold room", "A12")
@@ -141,6 +167,57 @@ def test_a_board_that_failed_is_tried_again_when_it_comes_back() -> None:
     watch = Watch(lambda: there.pop(0), work, parallel=1)
     watch.run(lambda watch: "A" in watch.finished)
     assert tries == ["A", "A"]
+
+
+def test_ctrl_c_waits_for_what_runs_and_counts_it() -> None:
+    began, said = threading.Event(), list[str]()
+
+    def work(board: Board) -> bool:
+        began.set()
+        threading.Event().wait(0.2)
+        return True
+
+    def look(connected: list[Board]) -> None:
+        if began.is_set():
+            raise KeyboardInterrupt
+
+    watch = Watch(lambda: [Board("A", "p")], work, parallel=1)
+    watch.run(lambda watch: False, look, lambda: said.append("ending"))
+    assert (watch.finished, watch.handled, said) == ({"A"}, {"A"}, ["ending"])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("failed", [0, 1, 3, 20])
+@pytest.mark.parametrize("running", [0, 4, 16])
+def test_the_view_fits_80x24_and_every_failure_says_why_and_what_to_do(
+    language: Language, failed: int, running: int
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, height=24, force_terminal=True, no_color=True)
+    view = NodeView(console, language, 40)
+    for number in range(running):
+        view.named(f"E66058388340{number:04}", "[/red] 冷库三号门 [bold]北侧货架 a name that is longer than its column")
+        view.tell(f"E66058388340{number:04}", "flash", 55)
+    for number in range(failed):
+        view.came(NodeReport(f"F{number:015}", "p", "self-test", f"the sensor says t: no answer; {'x ' * 200}"))
+    out.truncate(0)
+    console.print(view.picture())
+    lines = out.getvalue().split("\n")
+    assert len(lines) <= 24
+    assert all(cell_len(Text.from_ansi(line).plain) <= 80 for line in lines)
+    shown = Text.from_ansi(out.getvalue()).plain
+    if running:
+        assert "E660583883400000" in shown
+        assert "[/red]" in shown, "a name is no markup"
+    if failed:
+        assert f"F{failed - 1:015}" in shown
+        assert "the sensor says t: no answer" in shown
+        assert "put it aside" in " ".join(shown.split())
+
+
+def test_a_serial_number_with_control_characters_is_shown_without(tmp_path: Path) -> None:
+    (tmp_path / "\x1b[31mred").symlink_to("/dev/null")
+    assert [board.serial for board in boards.linked_boards(tmp_path)] == ["?[31mred"]
 
 
 def test_boards_are_the_links_that_lead_to_a_terminal(tmp_path: Path) -> None:
@@ -203,6 +280,16 @@ def test_a_node_s_label_is_its_key_and_its_name(tmp_path: Path) -> None:
     assert made.qr == SIGNER.thumbprint.hex()
     assert made.lines == ("冷库 3", "SN A", f"KID {SIGNER.kid.hex()}")
     assert label_pdf.pages([made]).startswith(b"%PDF")
+
+
+def test_a_board_gets_compiled_files_of_its_own_machine_only() -> None:
+    """https://docs.micropython.org/en/latest/reference/mpyfiles.html; a Cortex-M runs the code of smaller ones."""
+    board = {name: 6 | 3 << 8 | code << 10 for name, code in (("x64", 2), ("armv6m", 4), ("armv7m", 5), ("esp32", 10))}
+    for code, runs in ((0, set(board)), (2, {"x64"}), (4, {"armv6m", "armv7m"}), (5, {"armv7m"}), (10, {"esp32"})):
+        content = bytes([ord("M"), 6, code << 2 | (3 if code else 0), 31])
+        assert {name for name, mpy in board.items() if flash_board.runs_on(content, mpy)} == runs
+    assert not flash_board.runs_on(bytes([ord("M"), 5, 0, 31]), board["x64"]), "of an older MicroPython"
+    assert not flash_board.runs_on(b"M\6\x09\x1f", board["x64"]), "native code of another sub-version"
 
 
 def test_silent_nodes_come_first_in_a_survey() -> None:

@@ -1,0 +1,212 @@
+"""What goes wrong on a bench: boards unplugged at each step, twins, busy ports, foreign ones. The rest goes on."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fleet import make_firmware, make_offer, make_site, tallystick
+from rich.console import Console
+from update_support import whole_image
+
+from tallystick_provisioning import flash_board, node_day
+from tallystick_provisioning.boards import TWINS, Board
+from tallystick_provisioning.enrolments import NO_EXTRA
+from tallystick_provisioning.node_day import Day
+from tallystick_provisioning.node_table import NodeTable
+from tallystick_provisioning.node_view import NodeView
+from tallystick_provisioning.outbox import Outbox
+from tallystick_provisioning.provision_node import NodePlan, NodeReport, provision_board
+from tallystick_provisioning.serial_port import SerialPort
+from tallystick_tools import build_firmware
+from tallystick_tools.emulated_board import EmulatedBoard
+
+HURRY = 6  # times faster than the clock runs the patience of the bench
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_firmware(tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def shared(site: Path, firmware: Path, tmp_path: Path) -> NodePlan:
+    plan = node_day.shared(site, firmware, "TS-1")
+    job = replace(plan.job, outbox=Outbox(tmp_path / "outbox"), monotonic=lambda: HURRY * time.monotonic())
+    return replace(plan, job=job)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[EmulatedBoard]:
+    with EmulatedBoard("SN-1", tmp_path / "board", {"TALLYSTICK_INTERVAL_MS": "300"}) as board:
+        board.start()
+        yield board
+
+
+def provision(board: EmulatedBoard, shared: NodePlan) -> NodeReport:
+    return provision_board(Board("SN-1", board.port), shared, NO_EXTRA, lambda serial, step, percent: None)
+
+
+@pytest.mark.parametrize(
+    ("step", "percent"), [("connect", 0), ("flash", 0), ("flash", 30), ("enrol", 0), ("self-test", 0)]
+)
+def test_unplugged_at_any_step_it_is_a_report_and_it_goes_on_when_it_comes_again(
+    board: EmulatedBoard, shared: NodePlan, step: str, percent: int
+) -> None:
+    pulled: list[str] = []
+
+    def tell(serial: str, now: str, done: int) -> None:
+        if not pulled and now == step and done >= percent:
+            pulled.append(now)
+            board.close()
+
+    report = provision_board(Board("SN-1", board.port), shared, NO_EXTRA, tell)
+    assert report.step == step
+    assert report.reason
+    assert report.next_action
+    with EmulatedBoard("SN-1", board.folder, board.settings) as again:
+        again.start()
+        assert provision(again, shared).done
+
+
+def test_a_board_of_another_machine_code_is_told_and_nothing_is_written(
+    board: EmulatedBoard, shared: NodePlan, tmp_path: Path
+) -> None:
+    build_firmware.compile_tree("armv6m", tmp_path / "pico", [*build_firmware.installed(), "main.py"])
+    files = flash_board.tree_files(tmp_path / "pico")
+    report = provision(board, replace(shared, files=files))
+    assert report.step == "flash"
+    assert "for another kind of board" in report.reason
+    assert not list(board.files.iterdir())
+    assert provision(board, shared).done, "with the right files it is still a blank board"
+
+
+def test_a_port_that_another_program_holds_is_told(board: EmulatedBoard, shared: NodePlan) -> None:
+    port = SerialPort(board.port)
+    try:
+        report = provision(board, shared)
+    finally:
+        port.close()
+    assert report.step == "connect"
+    assert "in use by another program" in report.reason
+
+
+def test_a_node_of_another_ledger_is_refused(board: EmulatedBoard, shared: NodePlan) -> None:
+    assert provision(board, shared).done
+    trust = replace(shared.job.trust, origin="other.example/log")
+    report = provision(board, replace(shared, job=replace(shared.job, trust=trust)))
+    assert report.step == "enrol"
+    assert "lives in the ledger ledger.example/log" in report.reason
+
+
+def test_an_outbox_that_cannot_be_written_is_the_reason_and_no_node_works_unknown(
+    board: EmulatedBoard, shared: NodePlan, tmp_path: Path
+) -> None:
+    (tmp_path / "outbox").write_text("a file where the folder should be", "utf-8")
+    report = provision(board, shared)
+    assert report.step == "enrol"
+    assert "outbox" in report.reason
+    (tmp_path / "outbox").unlink()
+    assert provision(board, shared).done
+
+
+class Bench:
+    def __init__(self, folder: Path, site: Path, firmware: Path, stack: ExitStack) -> None:
+        self.folder, self.site, self._stack = folder, site, stack
+        self.links, self.table = folder / "by-id", folder / "nodes.db"
+        self.links.mkdir()
+        fixed = ["--firmware", str(firmware), "--model", "TS-1"]
+        self.common = ["--boards", str(self.links), "--table", str(self.table)]
+        self.boards: dict[str, EmulatedBoard] = {}
+        self.words = ["node", "provision", str(site), *fixed, *self.common]
+
+    def board(self, serial: str) -> EmulatedBoard:
+        settings = {"TALLYSTICK_INTERVAL_MS": "300"}
+        board = self._stack.enter_context(EmulatedBoard(serial, self.folder / serial, settings))
+        board.plug(self.links)
+        self.boards[serial] = board
+        return board
+
+
+@pytest.fixture
+def bench(tmp_path: Path, site: Path, firmware: Path) -> Iterator[Bench]:
+    with ExitStack() as stack:
+        yield Bench(tmp_path, site, firmware, stack)
+
+
+def test_ctrl_c_finishes_what_runs_and_reports_it(bench: Bench) -> None:
+    bench.board("SN-1")
+    with subprocess.Popen(
+        [sys.executable, "-m", "tallystick_tools", *bench.words, "--watch", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as work:
+        assert work.stderr
+        for line in work.stderr:
+            if "copy files" in line:
+                break
+        work.send_signal(signal.SIGINT)
+        out, said = work.communicate(timeout=120)
+    assert work.returncode == 0, said
+    assert "ending" in said
+    assert [(node["serial"], node["step"]) for node in json.loads(out)["nodes"]] == [("SN-1", "done")]
+
+
+def test_a_list_that_cannot_be_used_is_said_before_a_board_is_touched(bench: Bench) -> None:
+    board = bench.board("SN-1")
+    bench.table.write_bytes(b"no database" * 100)
+    tallystick(*bench.words, code=2)
+    assert not list(board.files.iterdir())
+
+
+def test_a_node_unplugged_in_mid_transfer_stops_the_roll_out_and_goes_on_at_the_next(bench: Bench) -> None:
+    for serial in ("SN-1", "SN-2"):
+        bench.board(serial)
+    tallystick(*bench.words)
+    offer = make_offer(bench.site, bench.folder / "new", "new", whole_image("\n# newer\n"))
+    words = ["node", "update", "--offer", str(offer), "--site-key", str(bench.site / "site.key"), *bench.common]
+    slots = bench.folder / "SN-1" / "slots"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tallystick_tools", *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as work:
+        deadline = time.monotonic() + 60
+        while _bytes_in(slots) < 10_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        bench.boards["SN-1"].close()
+        out, said = work.communicate(timeout=180)
+    assert work.returncode == 1, said
+    first, second = json.loads(out)["results"]
+    assert first["reason"]
+    assert "left alone" in second["reason"]
+    bench.board("SN-1")
+    results = json.loads(tallystick(*words, "--json"))["results"]
+    assert [result["reason"] for result in results] == ["", ""]
+
+
+def test_two_boards_of_one_serial_number_are_told_and_left_alone(bench: Bench, shared: NodePlan) -> None:
+    one, other = bench.board("SN-1"), bench.board("SN-2")
+    found = [Board("TWIN", one.port), Board("TWIN", other.port)]
+    with NodeTable(bench.table) as nodes, NodeView(Console(file=io.StringIO()), "en", None) as view:
+        day = Day(lambda: found, {}, shared, nodes, view)
+        assert day.run(2, 0) == {"TWIN"}
+        (row,) = nodes.nodes()
+    assert (row.step, row.reason) == ("connect", TWINS)
+    assert not [*one.files.iterdir(), *other.files.iterdir()]
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
