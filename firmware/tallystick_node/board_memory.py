@@ -4,6 +4,7 @@ import errno
 
 from tallystick_node import sensor
 from tallystick_node.errors import SensorError
+from tallystick_node.files import ENOSPC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class MemoryStorage:
 
     def write(self, name: str, pieces: "list[bytes]") -> None:
         if self.full:
-            raise OSError(errno.ENOSPC, name)
+            raise OSError(ENOSPC, name)
         self.files[name] = b"".join(pieces)
 
     def rename(self, old: str, new: str) -> None:

@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 
 
 MAX_BAD_FILES = 16  # for a human to look at; the flash is for readings
+ENOSPC = 28  # MicroPython's errno does not name it
 BAD = ".bad"
 _TEMPORARY = ".new"
 _CRC_BYTES = 4
+
+
+def refusal(error: OSError) -> "type[StorageError]":
+    """Which of our errors this one of the flash is."""
+    return FlashFull if error.errno == ENOSPC else StorageError
 
 
 class Directory:
@@ -105,8 +111,7 @@ class Files:
             # A crash here: a temporary file, removed at the next boot.
             self._storage.rename(name + _TEMPORARY, name)
         except OSError as error:
-            refusal = FlashFull if error.errno == errno.ENOSPC else StorageError
-            raise refusal("%s: %s" % (name, error)) from None
+            raise refusal(error)("%s: %s" % (name, error)) from None
 
     def remove(self, name: str) -> None:
         try:

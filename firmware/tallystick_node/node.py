@@ -6,7 +6,7 @@ from tallystick_node import segment as segments
 from tallystick_node.batch import Batch
 from tallystick_node.chain import Chain
 from tallystick_node.delivery import Delivery
-from tallystick_node.errors import StorageError
+from tallystick_node.errors import FlashFull, StorageError
 from tallystick_node.given_up import GivenUp
 from tallystick_node.settings import Settings
 from tallystick_node.store import Store
@@ -117,7 +117,9 @@ class Node:
                 data, link = chain.sign(measured, link)
                 packed.append(self.store.pack(data))
             self.store.write(entries[0].seq, packed)
-        except StorageError:
+        except StorageError as error:
+            if isinstance(error, FlashFull):
+                self.updates.make_room()
             self.count("flash_refused")
             self.batch.postpone(now_ms)
             return False
@@ -143,8 +145,7 @@ class Node:
         forgotten = self.store.acked(ack, self._note_acked)
         for _ in range(forgotten):
             self.count("acked")
-        if forgotten:
-            self.delivery.acked(now_ms)
+        self.delivery.acked(ack, forgotten, now_ms)
         if self.given_up is not None:
             self.given_up.acked(ack)
         if self.chain is not None and self._newest_acked > self.chain.reserve.before:

@@ -9,6 +9,7 @@ import sys
 
 from tallystick_node import loader
 from tallystick_node.errors import StorageError
+from tallystick_node.files import refusal
 from tallystick_wire import image, manifest
 
 TYPE_CHECKING = False
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
         def remove(self, part: str) -> None: ...
 
+        def has_room(self, size: int) -> bool:
+            """Whether an image of that size can be loaded and installed."""
+
         def install(self, size: int, stored: Callable[[], None]) -> None:
             """The image of that size is whole and verified: the next boot is its trial. Again from the start after a
             crash. `stored()` after each file: it takes longer than a watchdog waits. ManifestError when it is no image
@@ -55,6 +59,8 @@ if TYPE_CHECKING:
 WAITING, TRIAL, CONFIRMED, FAILED = "waiting", "trial", "confirmed", "failed"
 LIST, IMAGE = "list", "image"  # the parts of an update that is being loaded
 COPY_BYTES = 512  # what is copied at once: small beside the smallest heap
+# An image of sixty modules, unpacked, takes up to three times its size: each file begins a block of its own.
+_ROOM_FOR_EACH_BYTE = 4  # the image, and three for what comes out of it
 
 # sys.implementation._mpy >> 10, as mpy-cross numbers them.
 _ARCHITECTURES = (
@@ -93,7 +99,7 @@ class Parts:
                 file.seek(offset)
                 file.write(data)
         except OSError as error:
-            raise StorageError("%s: %s" % (part, error)) from None
+            raise refusal(error)("%s: %s" % (part, error)) from None
 
     def remove(self, part: str) -> None:
         try:
@@ -143,6 +149,14 @@ class FileSlots(Parts):
             return FAILED
         return CONFIRMED if record.confirmed == slot else WAITING
 
+    def has_room(self, size: int) -> bool:
+        try:
+            _, fragment_bytes, _, _, available = os.statvfs(self._root)[:5]
+            free = fragment_bytes * available + self.size(LIST) + self.size(IMAGE)
+            return _ROOM_FOR_EACH_BYTE * size <= free + self._given_back(fragment_bytes)
+        except OSError:
+            return False
+
     def install(self, size: int, stored: "Callable[[], None]") -> None:
         slot = self.target()
         try:
@@ -155,7 +169,7 @@ class FileSlots(Parts):
             # 3. The switch. A crash before it: the old firmware; after it: the new one, once.
             loader.save(self._root, record.confirmed, slot, loader.TRY)
         except OSError as error:
-            raise StorageError("slot %s: %s" % (slot, error)) from None
+            raise refusal(error)("slot %s: %s" % (slot, error)) from None
 
     def confirm(self) -> None:
         try:
@@ -164,6 +178,18 @@ class FileSlots(Parts):
         except OSError as error:
             raise StorageError("record: %s" % error) from None
 
+    def _given_back(self, block_bytes: int) -> int:
+        """What the files take that the next image will replace."""
+        total = 0
+        for package in image.PACKAGES:
+            folder = self._root + "/" + self.target() + "/" + package
+            try:
+                sizes = [int(os.stat(folder + "/" + name)[6]) for name in os.listdir(folder)]
+            except OSError:  # nothing was ever there
+                sizes = []
+            total += sum([-(-size // block_bytes) * block_bytes for size in sizes])
+        return total
+
     def _unpack(self, slot: str, size: int, stored: "Callable[[], None]") -> None:
         folder = self._root + "/" + slot
         _make_folder(folder)
@@ -171,6 +197,7 @@ class FileSlots(Parts):
             _make_folder(folder + "/" + package)
             for name in os.listdir(folder + "/" + package):
                 os.remove(folder + "/" + package + "/" + name)
+                stored()
         with open(self._path(IMAGE), "rb") as file:
             head = file.read(len(image.MAGIC) + 1 + manifest.MAX_BOARD_CHARACTERS)
             named = image.board_of(head) or ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "esp32-ota"  # the name that an image for it is signed with
 BLOCK_BYTES = 4096
 _ERASE = 6  # what ioctl of a block device calls it
-_LABEL = 4  # where info() has it
+_SIZE, _LABEL = 3, 4  # where info() has them
 
 
 def here(root: str) -> "PartitionSlots | None":
@@ -86,6 +86,9 @@ class PartitionSlots(Parts):
     def remove(self, part: str) -> None:
         if part != IMAGE:
             super().remove(part)
+
+    def has_room(self, size: int) -> bool:
+        return size <= int(self._next.info()[_SIZE])
 
     def install(self, size: int, stored: "Callable[[], None]") -> None:
         try:

@@ -9,7 +9,7 @@ import hashlib
 
 from tallystick_node import loading, state
 from tallystick_node import slots as places
-from tallystick_node.errors import StateLost, StorageError, UpdateRefused
+from tallystick_node.errors import FlashFull, StateLost, StorageError, UpdateRefused
 from tallystick_node.twin import Twin
 from tallystick_wire import manifest, transfer
 from tallystick_wire.errors import ManifestError
@@ -66,7 +66,7 @@ class Updates:
         count: "Callable[[str], None]",
         stored: "Callable[[], None]",
     ) -> None:
-        """`stored()`: something new lies on flash."""
+        """`stored()`: an update has come further, and the watchdog may know it."""
         self._stored = stored
         self._files = files
         self._slots = slots
@@ -110,9 +110,12 @@ class Updates:
             self._count("chunks_unexpected")
             return None
         try:
-            if index < 0:
-                return self._take_list_piece(self._slots, wanted, piece)
-            return self._take_chunk(self._slots, wanted, piece)
+            try:
+                if index < 0:
+                    return self._take_list_piece(self._slots, wanted, piece)
+                return self._take_chunk(self._slots, wanted, piece)
+            except FlashFull:
+                raise self._give_up() from None
         except UpdateRefused as refused:
             self._count(str(refused))
             return transfer.build_outcome(identity, str(refused))
@@ -126,9 +129,19 @@ class Updates:
         self._reach(_DONE)
         self.on_trial = False
         self._count("updates_confirmed")
-        # A crash here: they lie there until the next update.
-        self._slots.remove(places.LIST)
-        self._slots.remove(places.IMAGE)
+        # A crash here: they lie there until the next update, or until readings need the room.
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Readings come before updates: what is loaded and not needed goes; an offer begins anew."""
+        if self._slots is None or (self._stage == _TRYING and not self.on_trial):
+            return
+        self._manifest = None
+        for part in (places.LIST, places.IMAGE):
+            try:
+                self._slots.remove(part)
+            except StorageError:
+                self._count("flash_refused")
 
     def reboot_due(self, uptime_ms: int, trial_ms: int) -> bool:
         """True once something holds from the next boot on, or the trial has taken too long."""
@@ -162,6 +175,8 @@ class Updates:
             raise UpdateRefused("updates_without_slots")
         if not self._slots.fits(offered.board):
             raise UpdateRefused("updates_wrong_board")
+        if not self._slots.has_room(offered.size):
+            raise UpdateRefused("updates_no_room")
         # The list goes before the manifest that it belongs to: a crash in between leaves a manifest without a list.
         self._slots.remove(places.LIST)
         self._firmware_twin.save([offered.version, offered.identity, _LOADING, ""])
@@ -183,9 +198,12 @@ class Updates:
         if self._slots is None:
             raise UpdateRefused("updates_without_slots")
         if self._manifest is None or self._next < 0:
-            self._next = loading.first_missing(self._slots, offered)
+            self._next = loading.first_missing(self._slots, offered, self._stored)
         self._manifest = offered
-        return self._ask_or_install(self._slots, offered)
+        try:
+            return self._ask_or_install(self._slots, offered)
+        except FlashFull:
+            raise self._give_up() from None
 
     def _take_list_piece(self, slots: "Slots", wanted: Manifest, piece: bytes) -> "bytes | None":
         offset = (-1 - self._next) * transfer.LIST_PIECE_BYTES
@@ -202,7 +220,7 @@ class Updates:
                 slots.remove(places.LIST)
                 self._next = -1
                 return None
-            self._next = loading.first_missing(slots, wanted)
+            self._next = loading.first_missing(slots, wanted, self._stored)
         return self._ask_or_install(slots, wanted)
 
     def _take_chunk(self, slots: "Slots", wanted: Manifest, piece: bytes) -> "bytes | None":
@@ -221,7 +239,7 @@ class Updates:
     def _ask_or_install(self, slots: "Slots", wanted: Manifest) -> bytes:
         if self._next < wanted.chunk_count:
             return transfer.build_want(self._identity, self._next)
-        if not loading.image_is_right(slots, wanted):
+        if not loading.image_is_right(slots, wanted, self._stored):
             self._reach(_FAILED)
             raise UpdateRefused("images_wrong_hash")  # each chunk was right: the signer's two hashes disagree
         # The stage, then the switch: a boot that finds "trying" asks the slots whether the switch was made.
@@ -233,11 +251,17 @@ class Updates:
             self._reach(_FAILED)
             raise UpdateRefused("images_malformed") from None
         except StorageError:
-            self._reach(_LOADING)  # the flash is full: the next offer tries again
+            self._reach(_LOADING)  # the next offer tries again
             raise
         self._manifest = None
         self._reboot = True
         return transfer.build_outcome(self._identity, transfer.LOADED)
+
+    def _give_up(self) -> UpdateRefused:
+        """The flash is full: give back what was loaded, so that readings go on. Under a new version it may fit."""
+        self.make_room()
+        self._reach(_FAILED)
+        return UpdateRefused("updates_no_room")
 
     def _reach(self, stage: str) -> None:
         self._firmware_twin.save([self._version, self._identity, stage, self._slot])
