@@ -59,8 +59,12 @@ class JobItem:
 def create(path: Path, head: JobHead, planned: Sequence[Planned]) -> None:
     """Make a job file with all its items, or none; JobError when something is there already."""
     check_head(head)
-    if path.exists():
-        raise JobError(f"{path}: exists already; a job is never overwritten")
+    try:
+        path.touch(mode=0o600, exist_ok=False)  # UIDs and salts: who has them can tell which tag is which in the ledger
+    except FileExistsError:
+        raise JobError(f"{path}: exists already; a job is never overwritten") from None
+    except OSError as error:
+        raise JobError(f"{path}: {error.strerror}") from None
     with _foreign(path):
         database = _database(path)
         try:
@@ -78,7 +82,6 @@ def create(path: Path, head: JobHead, planned: Sequence[Planned]) -> None:
             path.unlink(missing_ok=True)
             raise
         database.close()
-    path.chmod(0o600)  # UIDs and salts: who has them can tell which tag is which in the public ledger
     sync_folder(path.parent)
 
 

@@ -129,8 +129,9 @@ def _xlsx_sheets(path: Path, data: bytes) -> Iterable[list[list[Cell]]]:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         for sheet in book.worksheets:
             yield [[_xlsx_cell(cell) for cell in row] for row in _bounded(path, sheet.iter_rows())]
-    except (KeyError, ValueError, TypeError, SyntaxError, zipfile.BadZipFile) as error:
-        # openpyxl lets the errors of its parts through; ParseError is a SyntaxError
+    except TableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - openpyxl lets through whatever zlib, zipfile, expat and itself raise
         raise TableError(f"{path}: a damaged XLSX file ({type(error).__name__})") from None
 
 
