@@ -334,7 +334,7 @@ def is_item_path(value: Any) -> bool:
     parts = value.split("/") if isinstance(value, str) else []
     if len(parts) != 5 or parts[:2] != ["", "01"] or parts[3] != "21" or not re.fullmatch("[0-9]{14}", parts[2]):
         return False
-    characters = re.sub("%2[0-9A-F]|%3[A-F]", "-", parts[4])
+    characters = re.sub("%2[125-9ABCF]|%3[ABCDEF]", "-", parts[4])
     return 1 <= len(characters) <= 20 and re.fullmatch("[A-Za-z0-9._-]*", characters) is not None
 
 

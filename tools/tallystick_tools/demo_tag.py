@@ -1,6 +1,5 @@
 """The demo's tag: an emulated NTAG 424 DNA that is written like any other, and tapped when the story is over."""
 
-import json
 import secrets
 from pathlib import Path
 
@@ -61,11 +60,15 @@ def write(world: World) -> DemoTag:
 
 def identity(world: World) -> str:
     """A sentence about the tag's statement in the ledger; DemoError when it is not there."""
-    item = told(world)
-    signed = statement.parse(_statement(world))
-    if world.api("GET", f"/entries/{signed.identity.hex()}")["index"] is None:
+    with Job(running(world).job) as job:
+        item = job.of_row(ROW)
+    if item.statement is None or item.uid is None:
+        raise DemoError("the tag has no statement")
+    identity = statement.parse(item.statement).identity.hex()
+    if world.api("GET", f"/entries/{identity}")["index"] is None:
         raise DemoError("the tag's statement has no place in the ledger")
-    return f"tag {item['uid']} names {item['url']}; the ledger has the installer's statement, without the UID"
+    named = f"tag {item.uid.hex().upper()} names {item.item.url(HOST)}"
+    return f"{named}; the ledger has the installer's statement, without the UID"
 
 
 def tap(world: World) -> str:
@@ -87,22 +90,7 @@ def tap(world: World) -> str:
     return f"tag tapped: genuine, serial {item.item.serial}, tap number {outcome.counter}; the chip made the link"
 
 
-def told(world: World) -> dict[str, object]:
-    """The tag's row as `tag report` tells it."""
-    report = json.loads(world.run("tag", "report", running(world).job, "--json"))
-    row: dict[str, object] = report["items"][0]
-    return row
-
-
 def running(world: World) -> DemoTag:
     if world.tag is None:
         raise DemoError("no tag was written")
     return world.tag
-
-
-def _statement(world: World) -> bytes:
-    with Job(running(world).job) as job:
-        data = job.of_row(ROW).statement
-    if data is None:
-        raise DemoError("the tag has no statement")
-    return data
