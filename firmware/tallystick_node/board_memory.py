@@ -33,6 +33,8 @@ class MemoryStorage:
         self.files[new] = self.files.pop(old)
 
     def remove(self, name: str) -> None:
+        if name not in self.files:
+            raise OSError(errno.ENOENT, name)
         del self.files[name]
 
     def names(self) -> "list[str]":

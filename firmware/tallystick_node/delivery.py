@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tallystick_node.board import Link
     from tallystick_node.store import Store
+    from tallystick_wire.message import Ack
 
 GIVE_UP_MS = 60_000  # a join, a TLS handshake and several sendings again without an ack: nobody is there
 FIRST_PAUSE_MS = 60_000
@@ -40,10 +41,12 @@ class Delivery:
         """Somebody is at the other end."""
         self._word_ms = now_ms
 
-    def acked(self, now_ms: int) -> None:
-        """And has what we sent."""
-        self._ack_ms = now_ms
-        self._pause_ms = 0
+    def acked(self, ack: "Ack", forgotten: int, now_ms: int) -> None:
+        """And has something of what we sent, of which `forgotten` readings were new to us."""
+        self._outbox.missing(ack.gaps, now_ms)
+        if forgotten:
+            self._ack_ms = now_ms
+            self._pause_ms = 0
 
     def hurry(self) -> None:
         """Something urgent waits: no pause holds it back."""

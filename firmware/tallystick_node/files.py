@@ -114,10 +114,12 @@ class Files:
             raise refusal(error)("%s: %s" % (name, error)) from None
 
     def remove(self, name: str) -> None:
+        """A file that is gone already is removed: the flash may have said no and done it all the same."""
         try:
             self._storage.remove(name)
         except OSError as error:
-            raise StorageError("%s: %s" % (name, error)) from None
+            if error.errno != errno.ENOENT:
+                raise StorageError("%s: %s" % (name, error)) from None
 
     def set_aside(self, name: str) -> None:
         """Out of the way, but kept: NAME.bad, which replaces an older NAME.bad."""

@@ -163,12 +163,11 @@ class Node:
         sent = [self.delivery.sleep(), self.watchdog.progress_ms]
         return [chain.sleep(), batch, self.store.pending_ranges(), given_up.sleep(), sent, beliefs]
 
-    def _resume(self, config: "Config", chain: Chain, given_up: GivenUp, slept: "list[Any]") -> None:
+    def _resume(self, config: "Config", chain: Chain, slept: "list[Any]") -> None:
         """Go on as sleep() left it."""
-        chained, batch, _, declared, sent, beliefs = slept
+        chained, batch, _, _, sent, beliefs = slept
         chain.resume(chained)
         self.batch.resume(batch, segments.common_payload(config.pen, self.kid))
-        given_up.resume(declared)
         self.delivery.resume(sent[0])
         self.watchdog.progress(sent[1])
         for number, channel in enumerate(self.board.channels):
@@ -213,13 +212,15 @@ class Node:
         # A crash here: the reservation knows already what is lost with the broken segments.
         self.store.set_aside_broken()
         self.given_up = GivenUp(self._files, self.store.first)
+        if slept is not None:
+            self.given_up.resume(slept.parts[3])  # it may be behind the twin: the next batch that needs room catches up
         self.store.drop(self.given_up.ranges)
         name = senml.base_name(config.pen, self.kid)
         self.chain = Chain(self.key, self.kid, name, self.boot, reserve, self._boot_records(config, reserve))
         for link in self.links:
             link.log_in(self.kid, config.link_key)
         if slept is not None:
-            self._resume(config, self.chain, self.given_up, slept.parts)
+            self._resume(config, self.chain, slept.parts)
 
     def _boot_records(self, config: "Config", reserve: "reserves.Reserve") -> "list[senml.Record]":
         board = self.board

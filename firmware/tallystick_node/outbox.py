@@ -1,5 +1,10 @@
 """Which readings to send now: the oldest that are not acked, few at a time, again after a while without an ack."""
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tallystick_wire.sequence import Span
+
+IN_FLIGHT_PART = 8  # of the time after which it is sent again anyway: so long it may still be on its way
 WINDOW_READINGS = 16  # 3.4 KB: a third of a second at 115200 baud, and more than a segment's half
 
 
@@ -14,6 +19,13 @@ class Outbox:
         """Those of `pending` (oldest first, at most WINDOW_READINGS) that should be sent now."""
         self._sent_ms = {seq: self._sent_ms[seq] for seq in pending if seq in self._sent_ms}
         return [seq for seq in pending if self._wait_ms(seq, now_ms) == 0]
+
+    def missing(self, gaps: "list[Span]", now_ms: int) -> None:
+        """An ack names what did not come, though later ones did: that is due, unless it was just sent again."""
+        for seq in self._sent_ms:
+            just_sent = now_ms - self._sent_ms[seq] < self._resend_after_ms // IN_FLIGHT_PART
+            if not just_sent and any(first <= seq <= last for first, last in gaps):
+                self._sent_ms[seq] = now_ms - self._resend_after_ms
 
     def forget_sent(self) -> None:
         """What was sent is lost: all of it is due."""

@@ -216,6 +216,7 @@ def test_a_flash_that_others_filled_gives_up_the_oldest_too(full: Site) -> None:
     assert not node.store_batch(0)
     full.memory.full = False
     assert node.store_batch(FLASH_RETRY_MS)
+    assert node.all_counts()["segments_given_up"] == 1
     assert node.given_up is not None
     assert (node.given_up.ranges, node.store.pending(1)) == ([(1, BATCH)], [BATCH + 1])
 

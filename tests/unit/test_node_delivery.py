@@ -45,10 +45,11 @@ class Rig:
     def write(self, first: int, count: int) -> None:
         self.store.write(first, [self.store.pack(b"%d" % seq) for seq in range(first, first + count)])
 
-    def ack(self, high: int, now_ms: int) -> None:
-        self.store.acked(Ack(bytes(8), 1, high, []), lambda seq, identity: None)
+    def ack(self, high: int, now_ms: int, *gaps: tuple[int, int]) -> None:
+        ack = Ack(bytes(8), 1, high, list(gaps))
+        forgotten = self.store.acked(ack, lambda seq, identity: None)
         self.delivery.heard(now_ms)
-        self.delivery.acked(now_ms)
+        self.delivery.acked(ack, forgotten, now_ms)
 
     def turns(self, first_ms: int, last_ms: int) -> None:
         for now_ms in range(first_ms, last_ms + 1, 500):
@@ -89,6 +90,19 @@ def test_a_backlog_goes_out_in_order_through_a_window(rig: Rig) -> None:
         if arrived:
             rig.ack(arrived[-1], now_ms)
     assert arrived == list(range(1, 101))
+
+
+def test_what_an_ack_misses_is_sent_again_at_once_and_once(rig: Rig) -> None:
+    """Later readings arrived, so it is lost, and the rest of the site waits for it."""
+    rig.write(1, 6)
+    rig.delivery.turn(0)
+    assert rig.sent() == [1, 2, 3, 4, 5, 6]
+    rig.ack(5, 500, (2, 3))
+    rig.delivery.turn(500)
+    assert rig.sent() == [2, 3]
+    rig.ack(5, 600, (2, 3))
+    rig.delivery.turn(600)
+    assert rig.sent() == [], "on its way"
 
 
 def test_without_acks_the_radio_gives_up_and_the_pauses_grow(rig: Rig) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from node_site import LINK, LINK_KEY, ORIGIN, PEN, Site, boot_record
 
-from tallystick_node import app, state
+from tallystick_node import app, ed25519, state
 from tallystick_node.batch import FLASH_RETRY_MS, MAX_BATCH_READINGS
 from tallystick_node.errors import DamagedFile
 from tallystick_node.link import RESEND_AFTER_MS
@@ -198,6 +198,13 @@ def test_an_ack_for_readings_before_the_first_of_a_boot(site: Site) -> None:
 def test_an_unenrolled_node_takes_no_acks(site: Site) -> None:
     anchor = message.build_anchor(LINK_KEY, 5, bytes(16))
     assert site.counts(site.ack(1), anchor) == {"acks_refused": 1, "anchors_refused": 1}
+
+
+def test_a_slow_signer_is_counted_and_noted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ed25519, "slow_because", "no viper here")
+    site.live(1, LINK)
+    assert app.wake(site).all_counts()["slow_signer"] == 1
+    assert "signing slowly: no viper here" in site.notes[0]
 
 
 def test_identify_lights_a_lamp(site: Site) -> None:
