@@ -70,6 +70,8 @@ def check_serial(text: str) -> str:
     if not _SERIAL.fullmatch(text):
         wrong = next(character for character in text if not _SERIAL.fullmatch(character))
         raise ItemError("serial", f"{wrong!r} may not stand in a serial number")
+    if text in (".", ".."):  # a browser takes them out of a path, whatever the encoding: the link names another thing
+        raise ItemError("serial", f"{text!r} cannot stand in a link")
     return text
 
 

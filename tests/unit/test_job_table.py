@@ -250,7 +250,7 @@ def test_every_character_of_gs1_and_no_other() -> None:
     allowed = """!"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"""
     for code in range(256):
         if chr(code) in allowed:
-            assert item.check_serial(chr(code)) == chr(code)
+            assert item.check_serial(f"A{chr(code)}") == f"A{chr(code)}"
         else:
             with pytest.raises(ItemError):
                 item.check_serial(chr(code))
@@ -268,3 +268,9 @@ def test_other_hosts_are_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["item.example", "a", "127.0.0.1:8990", "xn--fiqs8s.example"])
 def test_hosts(host: str) -> None:
     assert item.check_host(host) == host
+
+
+@pytest.mark.parametrize("serial", [".", ".."])
+def test_a_serial_that_a_browser_takes_out_of_the_link_is_refused(serial: str) -> None:
+    with pytest.raises(ItemError, match="cannot stand in a link"):
+        item.check_serial(serial)
