@@ -164,6 +164,11 @@ def test_it_goes_on_at_the_last_whole_block(bench: Bench, most: int) -> None:
     assert bytes(bench.flash.content["ota_1"][: len(content)]) == content
 
 
+def test_what_is_larger_than_a_partition(bench: Bench) -> None:
+    assert bench.load(signed(application(BLOCKS * BLOCK_BYTES + 1))) == ([], "updates_no_room")
+    assert bench.load(signed(application(BLOCKS * BLOCK_BYTES)))[1] == transfer.LOADED
+
+
 def test_what_esp_idf_refuses(bench: Bench) -> None:
     one = signed(b"\x00" + application()[1:])
     assert bench.load(one)[1] == "images_malformed"
