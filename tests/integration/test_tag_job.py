@@ -18,8 +18,9 @@ from tallystick_ledger.facts import START, facts
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_provisioning import job_bundle, key_pkcs11, secret_file, tag_statement
-from tallystick_provisioning.errors import KeysError
+from tallystick_provisioning.errors import KeysError, LedgerRefused
 from tallystick_provisioning.key_pkcs11 import Pkcs11Master
+from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_tools.tag_field import EmulatedTag, Field
 from tallystick_tools.tag_udp import UdpTagServer
 
@@ -214,6 +215,17 @@ def test_statements_reach_the_ledger_once(desk: Desk, field: Field, link: str, l
         item = told[one.body["item"].rpartition("/")[2]]
         assert one.body["uid"] == tag_statement.commitment(bytes.fromhex(item["salt"]), bytes.fromhex(item["uid"]))
         assert one.kid == world.signers["installer"].kid
+
+
+def test_a_delegation_never_gets_into_the_ledger(ledger: HttpLedger, world: Any) -> None:
+    """A tag-job is signed by an authority, whose key is nobody's enrolled key."""
+    body = {
+        "aud": world.origin, "jti": bytes(16), "exp": None, "installer": None, "job": bytes(16), "key_set": "k",
+        "key_version": 1, "count": 1, "sealed": bytes(32),
+    }  # fmt: skip
+    data = statement.build(world.signers["authority-installer"], proof_keys.TAG_JOB, body)
+    with pytest.raises(LedgerRefused):
+        LedgerClient(ledger.url).post(data)
 
 
 def test_a_workbook_with_wrong_rows_changes_nothing(desk: Desk) -> None:
