@@ -8,9 +8,11 @@ CBOR [head, statement, [salt, cost], [[SHA-256 of the sealed entry, sealed entry
 Entry 0 holds the key that reads links, which all tags of the job share; each other one a UID and its keys.
 """
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +114,14 @@ class SealedJob:
         entry = self._keys.pop(uid, None)
         if entry is None:
             return
-        entries = list(self.contents.entries)
-        gone = {entry[0]} | (set() if self._keys else {0})  # with the last tag goes the key that all share
-        self.contents = Contents(
-            self.contents.statement, self.contents.salt, self.contents.cost_log2,
-            tuple((digest, None if place in gone else data) for place, (digest, data) in enumerate(entries)),
-        )  # fmt: skip
-        _write(self.path, self.contents.to_bytes(), new=False)
+        with _alone(self.path):
+            # Read again: another program may have finished tags of this file since.
+            contents = read(self.path)
+            left = {place for place, (_, data) in enumerate(contents.entries) if data is not None} - {entry[0]}
+            kept = left if left - {0} else set()  # with the last tag goes the key that all share
+            rest = ((digest, data if at in kept else None) for at, (digest, data) in enumerate(contents.entries))
+            self.contents = Contents(contents.statement, contents.salt, contents.cost_log2, tuple(rest))
+            _write(self.path, self.contents.to_bytes(), new=False)
 
     def close(self) -> None:
         self._keys, self._shared = {}, None
@@ -164,6 +167,14 @@ def read(path: Path) -> Contents:
     except (WireError, ProofError, ValueError, TypeError):
         raise KeysError(f"{path}: no sealed job of this program, or one that was altered") from None
     return contents
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One program at a time rewrites the file; the others wait the moment that it takes."""
+    with path.with_name(f".{path.name}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _context(job: str) -> bytes:

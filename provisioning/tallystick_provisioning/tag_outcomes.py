@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tallystick_provisioning.an10922 import UID_BYTES
 from tallystick_provisioning.tag_job import JobItem
 from tallystick_provisioning.tag_journal import History
 from tallystick_provisioning.tag_order import TYPE2_CHIPS, TagOrder, TagOutcome
@@ -24,7 +25,10 @@ def abandoned(uid: bytes) -> TagOutcome:
 
 
 def no_keys(uid: bytes) -> TagOutcome:
-    """A sealed job holds the keys of its own tags only."""
+    """A sealed job holds the keys of its own tags only, and nobody has keys for a UID that changes at each tap."""
+    if len(uid) != UID_BYTES:
+        reason = f"the tag tells a random UID of {len(uid)} bytes"
+        return TagOutcome("refused", "random-uid", reason, "take a tag that tells its own UID", uid=uid)
     return TagOutcome(
         "refused", "no-keys", "the sealed job has no keys for this tag", "take a tag of the job's list", uid=uid
     )

@@ -9,7 +9,7 @@ from tallystick_provisioning import item as items
 from tallystick_provisioning.errors import ItemError, TableError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.tag_order import CHIPS, Chip
-from tallystick_provisioning.tag_table import CHIP, GTIN, MAX_CELL_CHARACTERS, NAME, SERIAL, Cell, Row, Table
+from tallystick_provisioning.tag_table import CHIP, GTIN, GUESSED, MAX_CELL_CHARACTERS, NAME, SERIAL, Cell, Row, Table
 
 MAX_NAME_CHARACTERS = 128  # one line on a screen and on a label
 MAX_COMPLAINTS_SHOWN = 200  # a wrong column gives one a row: the rest is counted
@@ -73,6 +73,8 @@ def check(table: Table, too_long: TooLong) -> Checked:
     if not planned:
         raise TableError("no row below the names of the columns")
     remarks += _numbers(table)
+    if table.read_as == GUESSED and any(not made.name.isascii() for made in planned):
+        remarks.append(f"read as {GUESSED}, because it is not UTF-8: look at the names")
     return Checked(tuple(planned), tuple(remarks))
 
 
@@ -128,6 +130,9 @@ def _chip(cell: Cell) -> str:
 
 def _identifier(field: str, cell: Cell) -> str:
     """A cell's text without what spreadsheets add; full-width letters become plain ones."""
+    if cell.made_of_it is not None:
+        made = cell.made_of_it
+        raise ItemError(field, f"a spreadsheet made {made} of it: format the column as text and enter it again")
     text = unicodedata.normalize("NFKC", cell.text[:MAX_CELL_CHARACTERS]).strip().removeprefix("'")
     if _SPREADSHEET_POWER.fullmatch(text):
         raise ItemError(field, f"a spreadsheet made {text} of it: format the column as text and export again")

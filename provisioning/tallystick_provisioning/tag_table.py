@@ -18,6 +18,8 @@ MAX_TABLE_BYTES = 32 * 1024 * 1024  # 100,000 rows are a few MiB
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024  # of an XLSX, which is a ZIP: a bomb is stopped before it is unpacked
 MAX_ROWS = 100_000  # a job is a day's work of hundreds; a whole year still fits
 MAX_CELL_CHARACTERS = 1_000  # a longer cell is no GTIN, serial or name
+GUESSED = "GB18030"  # what Chinese spreadsheets write when they do not write UTF-8
+FIRST_ROUNDED = 10**15  # a spreadsheet keeps 15 digits of a number and makes up the rest
 _HEADER_WITHIN_ROWS = 10  # titles and empty rows may stand above the names of the columns
 _DELIMITERS = ",;\t|"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -34,10 +36,14 @@ COLUMN_NAMES = {alias: column for column, aliases in _NAMES.items() for alias in
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in one cell, and whether a spreadsheet holds it as a number (then leading zeros are gone)."""
+    """What stands in one cell, and whether a spreadsheet holds it as a number (then leading zeros are gone).
+
+    `made_of_it` says what else than the typed text a spreadsheet keeps: no identifier can be read from such a cell.
+    """
 
     text: str
     is_number: bool = False
+    made_of_it: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ def _csv_text(cell: str) -> str:
 def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
     """The text and the encoding that gave it: the one asked for, its mark, UTF-8, or GB18030 of Chinese Excel."""
     marked = next((name for mark, name in _BOMS if data.startswith(mark)), None)
-    for name in [encoding] if encoding else [marked] if marked else ["utf-8", "gb18030"]:
+    for name in [encoding] if encoding else [marked] if marked else ["utf-8", GUESSED]:
         try:
             return data.decode(name), name.upper()
         except (UnicodeDecodeError, LookupError):
@@ -140,11 +146,16 @@ def _xlsx_cell(cell: object) -> Cell:
     value, form = getattr(cell, "value", None), str(getattr(cell, "number_format", "") or "")
     if value is None:
         return Cell("")
+    if isinstance(value, str):
+        return Cell(value.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return Cell(str(value).strip())
+        return Cell(str(value), made_of_it=f"{str(value).upper()} ({type(value).__name__})")
     whole = int(value) if float(value).is_integer() else None
     if whole is None:
-        return Cell(repr(value), is_number=True)
+        return Cell(repr(value), is_number=True, made_of_it=f"the number {value!r}")
+    if abs(whole) >= FIRST_ROUNDED:
+        digits = len(str(abs(whole)))
+        return Cell(str(whole), is_number=True, made_of_it=f"a number of {digits} digits, of which it keeps 15")
     zeros = form if form and set(form) == {"0"} else ""
     return Cell(str(whole).zfill(len(zeros)), is_number=len(zeros) < 2)
 

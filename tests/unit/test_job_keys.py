@@ -203,7 +203,7 @@ def test_keys_of_finished_tags_are_gone_from_disk(tmp_path: Path) -> None:
                 broken.key(uid(1), 0)
         for data in (path.read_bytes(), old.read()):
             assert (entries[2][1] or b"") not in data
-        assert list(tmp_path.iterdir()) == [path]
+        assert sorted(tmp_path.iterdir()) == [tmp_path / ".job.tally.lock", path]
         job_delegation.check(kept, FakeTrust(), None, NOW_MS)  # type: ignore[arg-type]
     finally:
         old.close()
@@ -212,6 +212,16 @@ def test_keys_of_finished_tags_are_gone_from_disk(tmp_path: Path) -> None:
     assert [data for _, data in job_bundle.read(path).entries] == [None] * 4
     with pytest.raises(KeysError):
         SealedJob(path, WORDS, head()).key(uid(0), META_KEY)
+
+
+def test_two_programs_with_one_sealed_job_bring_no_key_back(tmp_path: Path) -> None:
+    path = sealed(tmp_path)
+    one, other = SealedJob(path, WORDS, head()), SealedJob(path, WORDS, head())
+    one.finished(uid(0))
+    other.finished(uid(1))
+    assert list(SealedJob(path, WORDS, head()).uids) == [uid(2)]
+    one.finished(uid(2))
+    assert [data for _, data in job_bundle.read(path).entries] == [None] * 4
 
 
 def test_a_cut_off_rewrite_leaves_the_job_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from tag_support import EMULATED, GTIN, Hand, Hasty, blank, head, keys, make_job
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import job_bundle, passphrase, personalise, tag_job, tag_statement
+from tallystick_provisioning import job_bundle, passphrase, personalise, tag_job, tag_outcomes, tag_statement
 from tallystick_provisioning.errors import JobError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.job_bundle import SealedJob
@@ -102,6 +102,11 @@ def test_a_job_of_several_chips_gives_each_tag_a_row_of_its_kind(tmp_path: Path)
         assert run(job, hand).go()
         assert hand.codes == ["done", "done", "done", "wrong-chip", "done"]
         assert written(job) == {"S3": uid(0).hex(), "S0": uid(1).hex(), "S1": uid(2).hex(), "S2": uid(4).hex()}
+
+
+def test_a_random_uid_is_called_by_its_name(tmp_path: Path) -> None:
+    outcome = tag_outcomes.no_keys(bytes.fromhex("08010203"))
+    assert (outcome.code, outcome.reason) == ("random-uid", "the tag tells a random UID of 4 bytes")
 
 
 def test_two_tags_are_refused_once_until_one_is_gone(tmp_path: Path) -> None:

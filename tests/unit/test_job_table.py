@@ -1,6 +1,7 @@
 """The table of a job: any program's CSV or XLSX, every row checked before the first write, all complaints at once."""
 
 import csv
+import datetime
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,6 +107,30 @@ def test_excel_numbers_that_ate_leading_zeros(tmp_path: Path) -> None:
     assert {one.item.gtin for one in found.planned} == {"00036000291452"}
     assert any("row 2, column GTIN: leading zeros were lost; read as 00036000291452" in text for text in found.remarks)
     assert any("column serial: 2 cells are numbers" in text for text in found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("value", "made"),
+    [
+        (12345678901234567890, "a number of 20 digits, of which it keeps 15"),
+        (1234567890123456, "a number of 16 digits, of which it keeps 15"),
+        (10.1, "the number 10.1"),
+        (True, "TRUE (bool)"),
+        (datetime.time(1, 2), "01:02:00 (time)"),
+        (datetime.datetime(2026, 7, 1), "2026-07-01 00:00:00 (datetime)"),
+    ],
+    ids=["20-digits", "16-digits", "fraction", "true", "time", "date"],
+)
+def test_what_a_spreadsheet_made_of_a_serial_is_not_written(tmp_path: Path, value: object, made: str) -> None:
+    lines = complaints(workbook(tmp_path, [["GTIN", "serial"], [GTIN, value]]))
+    why = f"a spreadsheet made {made} of it: format the column as text and enter it again"
+    assert lines == [f"row 2, column serial: {why}"]
+
+
+def test_a_guessed_encoding_is_said(tmp_path: Path) -> None:
+    """Rows of two encodings in one file are GB18030 to a program; only a person sees that names became garbage."""
+    found = checked(file(tmp_path, f"GTIN,serial,name\n{GTIN},1,".encode() + "冻虾".encode("gb18030") + b"\n"))
+    assert found.remarks == ("read as GB18030, because it is not UTF-8: look at the names",)
 
 
 def test_named_columns(tmp_path: Path) -> None:
