@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tallystick_provisioning.boards import TWINS
 from tallystick_provisioning.node_table import KnownNode
-from tallystick_provisioning.provision_node import DONE, ENROL, FLASH, TEST, NodeReport
+from tallystick_provisioning.provision_node import DONE, ENROL, FLASH, NEXT_ACTION, TEST, NodeReport
 from tallystick_provisioning.tag_words import Language
 
 # Never colour alone: every state is a word too.
@@ -139,14 +139,18 @@ def _cut(text: str, longest: int) -> str:
 
 
 def show_list(console: Console, nodes: Sequence[KnownNode]) -> None:
-    """`node list`, and the report at the end of a day."""
+    """`node list`, and the report at the end of a day: a line a node, then why some do not work."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("board", "name", "place", "kid", "state", "reason"):
+    for title in ("board", "name", "place", "kid", "state"):
         table.add_column(title, no_wrap=title in ("board", "kid"), overflow="fold")
     for node in nodes:
         state = "works" if node.works else f"stopped at {node.step}" if node.step else "new"
-        cells = (node.serial, node.name, node.place, node.kid, state, node.reason)
+        cells = (node.serial, node.name, node.place, node.kid, state)
         table.add_row(*(Text(cell) for cell in cells), style="" if node.works else "bold red")
     console.print(table)
+    for node in nodes:
+        if node.reason:
+            action = NEXT_ACTION.get(node.step, "try it again")
+            console.print(Text(f"{node.serial} {node.name}: {node.reason}; do: {action}", style="bold red"))
     good = sum(node.works for node in nodes)
     console.print(f"{len(nodes)} nodes, {good} work, {len(nodes) - good} do not", highlight=False)

@@ -68,6 +68,20 @@ def test_the_qr_code_holds_the_link() -> None:
     assert made("AB-1").qr == f"https://item.example/01/{GTIN}/21/AB-1"
 
 
+def qr_text(path: Path) -> str:
+    """What a phone's camera would: zbar reads QR codes and nothing else here."""
+    words = ["zbarimg", "--quiet", "--raw", "-Sdisable", "-Sqrcode.enable", str(path)]
+    return subprocess.run(words, capture_output=True, check=False).stdout.decode().rstrip("\n")
+
+
+@pytest.mark.parametrize("serial", SERIALS)
+def test_a_camera_reads_the_qr_code_of_pdf_and_zpl(tmp_path: Path, serial: str) -> None:
+    """Under a name that is longer than the label, and with the longest host."""
+    long_name = label.of_item(item.item(GTIN, "X-9"), f"{'h' * 55}.example", "冷冻南美白虾仁" * 18)
+    texts = [qr_text(path) for path in pictures([made(serial), long_name], tmp_path)]
+    assert texts == [item.item(GTIN, serial).url("item.example"), long_name.qr] * 2
+
+
 def test_texts_can_be_read_in_the_pdf(tmp_path: Path) -> None:
     (tmp_path / "l.pdf").write_bytes(label_pdf.pages([made("AB-1")]))
     document = pypdfium2.PdfDocument(tmp_path / "l.pdf")
