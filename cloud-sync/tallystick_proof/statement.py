@@ -46,7 +46,8 @@ MAX_JOB_TAGS = 10_000  # of one sealed job: a day has hundreds
 TAG_CHIPS = ("ntag213", "ntag215", "ntag216", "ntag424", "ntag424tt")
 MAX_CHANNELS = 16  # names of one or two letters that one node measures
 
-_ITEM_PATH = re.compile(r"/01/[0-9]{14}/21/(?:[A-Za-z0-9._-]|%2[125-9A-CF]|%3[A-F]){1,20}")  # GS1's set, as in a URL
+# GS1's set as it stands in a URL; browsers make other links of . and ..
+_ITEM_PATH = re.compile(r"/01/[0-9]{14}/21/(?!\.{1,2}$)(?:[A-Za-z0-9._-]|%2[125-9A-CF]|%3[A-F]){1,20}")
 _TYP_PREFIX, _TYP_SUFFIX = "application/vnd.tallystick.", "+cbor"
 _LABELS = [cose.LABEL_ALG, cose.LABEL_KID, cose.LABEL_TYP]
 

@@ -24,3 +24,4 @@ class AtReader:
     secret_file: Annotated[Path | None, Parameter(help="File with passphrase or PIN; default: it is asked for.")] = None
     maker: Annotated[Path | None, Parameter(help="File with further makers' public keys.")] = None
     patience: Annotated[float | None, Parameter(help="Seconds without a tag after which it ends.")] = None
+    dry_run: Annotated[bool, Parameter(help="Say what would be done; write nothing, on no tag and in no file.")] = False

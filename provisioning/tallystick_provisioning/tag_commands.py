@@ -29,7 +29,6 @@ def write(
     unattended: bool = False,
     lang: Literal["en", "zh"] | None = None,
     silent: bool = False,
-    dry_run: bool = False,
 ) -> int:
     """Write the job's tags, hands free: put one down, wait for the beep, take it away, the next one counts itself.
 
@@ -57,23 +56,21 @@ def write(
         Language of the screen; default: that of the system.
     silent
         No sounds.
-    dry_run
-        Say which row the next tag would get and whether anything is against it; write nothing.
     """
     client = None if ledger is None else LedgerClient(ledger)
-    words, sound = Words(choose(lang)), tag_sound.choose(silent or unattended or dry_run)
+    words, sound = Words(choose(lang)), tag_sound.choose(silent or unattended or at.dry_run)
     try:
         with Job(job) as opened, tag_context.alone(opened):
             signing = tag_context.signing(opened, at.installer, at.trust, outbox)
             provider = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, at.installer)
             try:
                 title = f"{job.name}  {opened.head.chip}  {at.reader}"
-                with tag_view.choose(words, sound, title, unattended or dry_run) as view:
+                with tag_view.choose(words, sound, title, unattended or at.dry_run) as view:
                     run, labels = _run(opened, provider, signing, view, at, printer, unattended)
-                    done = run.try_out().good if dry_run else _until_told(run)
-                if not dry_run:
+                    done = run.try_out().good if at.dry_run else _until_told(run)
+                if not at.dry_run:
                     print("\n".join(summary(run) + labels.summary()))
-                if signing is not None and client is not None and not dry_run:
+                if signing is not None and client is not None and not at.dry_run:
                     report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
             finally:
                 provider.close()

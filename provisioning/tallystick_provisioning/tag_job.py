@@ -203,15 +203,20 @@ class Job:
         with self._atomic():
             self._database.table("item").update(row, changes)
 
-    def abandon(self, row: int, now_ms: int) -> bytes:
-        """Give an unfinished item free again; its tag will never carry an item of this job. The tag's UID."""
+    def unfinished(self, row: int) -> bytes:
+        """The UID of the tag to which an unfinished row is bound; JobError when it is bound to none."""
         found = self.of_row(row)
         if found.state != WRITING or found.uid is None:
             raise JobError(f"row {row} is {found.state}: only an unfinished row can be given free")
-        with self._atomic():
-            self.give_up(found.uid, row, now_ms)
-            self._database.table("item").update(row, free())
         return found.uid
+
+    def abandon(self, row: int, now_ms: int) -> bytes:
+        """Give an unfinished item free again; its tag will never carry an item of this job. The tag's UID."""
+        uid = self.unfinished(row)
+        with self._atomic():
+            self.give_up(uid, row, now_ms)
+            self._database.table("item").update(row, free())
+        return uid
 
     def give_up(self, uid: bytes, row: int, now_ms: int) -> None:
         """This tag will never carry an item of this job again."""

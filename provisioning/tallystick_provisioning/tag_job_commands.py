@@ -191,7 +191,7 @@ def seal(
 
 
 @reporting()
-def release(job: Path, row: int) -> int:
+def release(job: Path, row: int, *, dry_run: bool = False) -> int:
     """Give a row free whose tag is broken or lost; that tag will never carry an item of this job.
 
     Example:
@@ -203,8 +203,13 @@ def release(job: Path, row: int) -> int:
         Job file.
     row
         The row, as the report shows it.
+    dry_run
+        Say which tag would be given up; change nothing.
     """
     with Job(job) as opened, tag_context.alone(opened):
+        if dry_run:
+            print(f"would give up tag {opened.unfinished(row).hex().upper()}; row {row} would wait for a new one")
+            return DONE
         uid = opened.abandon(row, tag_context.now_ms())
     print(f"row {row} waits for a new tag; tag {uid.hex().upper()} is given up")
     return DONE

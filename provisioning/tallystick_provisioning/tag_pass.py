@@ -1,5 +1,6 @@
 """Tags that were begun or written, one after the other: verify, lock, resume, recover, reset, retire."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class Pass:
     journal: Journal
     say: Callable[[str], None]
     originality: Originality = NXP
+    dry_run: bool = False  # look, say, and write nothing
     _antenna: Antenna = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,14 +59,15 @@ class Pass:
         """One tag after the other while `is_open`; every outcome is said."""
         outcomes: list[TagOutcome] = []
         uid: bytes | None = None
-        while is_open():
-            uid = uid or self._antenna.wait_for_tag(patience_s)
-            if uid is None:
-                break
-            outcomes.append(self._work(what, uid, None))
-            done, uid = uid, self._antenna.wait_for_removal(uid, patience_s) if is_open() else None
-            if uid == done:
-                break  # nobody stands there to take it away
+        with contextlib.suppress(KeyboardInterrupt):  # how a person ends it: what is done is done
+            while is_open():
+                uid = uid or self._antenna.wait_for_tag(patience_s)
+                if uid is None:
+                    break
+                outcomes.append(self._work(what, uid, None))
+                done, uid = uid, self._antenna.wait_for_removal(uid, patience_s) if is_open() else None
+                if uid == done:
+                    break  # nobody stands there to take it away
         return outcomes
 
     def wait_for_removal(self, outcome: TagOutcome, patience_s: float | None) -> None:
@@ -74,6 +77,10 @@ class Pass:
 
     def _work(self, what: str, uid: bytes, expected: JobItem | None) -> TagOutcome:
         own = self.job.of_uid(uid)
+        if self.dry_run:
+            outcome = self._refusal(uid, own, expected) or self._look_at(what, own, uid)
+            self.say(sentence(own, uid, outcome))
+            return outcome
         attempt = self.job.begin(own.row if own else None, uid, what, now_ms())
         outcome = self._refusal(uid, own, expected) or self._personalise(what, own)
         self.job.end(attempt, outcome, now_ms(), _changes(what, own, outcome))
@@ -81,6 +88,13 @@ class Pass:
             self._settle(what, own, uid)
         self.say(sentence(own, uid, outcome))
         return outcome
+
+    def _look_at(self, what: str, own: JobItem | None, uid: bytes) -> TagOutcome:
+        """What would be done: a tag that is to be locked is checked as it will be then; others have their journal."""
+        if what in ("lock", "verify"):
+            return self._personalise("verify", own)
+        stage = self.journal.history(uid).stage
+        return TagOutcome("planned", "dry-run", f"would {what} it; its journal says {stage}", "", uid=uid)
 
     def _personalise(self, what: str, own: JobItem | None) -> TagOutcome:
         more = {"order": self.job.order(own)} if what == "verify" and own is not None else {}

@@ -45,7 +45,10 @@ def lock(job: Path, *, at: AtReader) -> int:
     with _bench(job, at) as bench:
         outcomes = bench.all("lock", at.patience, lambda: bench.job.counts()[WRITTEN] > 0)
         left = bench.job.counts()[WRITTEN]
-    print(f"{sum(outcome.good for outcome in outcomes)} locked, {left} left")
+    would = "would be " if at.dry_run else ""
+    print(f"{sum(outcome.good for outcome in outcomes)} {would}locked, {left} left")
+    if at.dry_run:
+        return DONE if all(outcome.good for outcome in outcomes) else REFUSED
     return REFUSED if left else DONE
 
 
@@ -142,8 +145,9 @@ def _matches(bench: Pass, line: str, patience_s: float | None) -> bool:
         return False
     print(f"row {scanned.row}, serial {scanned.item.serial}: tap its tag", flush=True)
     outcome = bench.one("verify", patience_s, scanned)
-    if outcome.good:
+    if outcome.good and not bench.dry_run:
         bench.job.change(scanned.row, checked_ms=tag_context.now_ms())
+    if outcome.good:
         bench.wait_for_removal(outcome, patience_s)
     return outcome.good
 
@@ -161,7 +165,8 @@ def _bench(job: Path, at: AtReader) -> Iterator[Pass]:
         records = tag_context.journal(opened, at.journal)
         try:
             reader = tag_context.reader(at.reader)
-            with Pass(opened, reader, keys, records, print, tag_context.originality(at.maker)) as bench:
+            maker = tag_context.originality(at.maker)
+            with Pass(opened, reader, keys, records, print, maker, at.dry_run) as bench:
                 yield bench
         finally:
             keys.close()

@@ -7,11 +7,13 @@ from tallystick_provisioning import tag_context
 from tallystick_provisioning.errors import JobError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import Delivery, LedgerClient
-from tallystick_provisioning.tag_job import Job
+from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job
 
 
 @reporting()
-def sync(job: Path, *, installer: Path, trust: Path, ledger: str, outbox: Path | None = None) -> int:
+def sync(
+    job: Path, *, installer: Path, trust: Path, ledger: str, outbox: Path | None = None, dry_run: bool = False
+) -> int:
     """Sign what is finished and not signed yet, and send what waits. Sending twice is sending once.
 
     Example:
@@ -29,12 +31,18 @@ def sync(job: Path, *, installer: Path, trust: Path, ledger: str, outbox: Path |
         Address of the ledger.
     outbox
         Folder where statements wait; default: beside the job.
+    dry_run
+        Say how many would be signed and sent; do neither.
     """
     client = LedgerClient(ledger)
     with Job(job) as opened, tag_context.alone(opened):
         signing = tag_context.signing(opened, installer, trust, outbox)
         if signing is None:
             raise JobError("--installer: nobody signs")
+        if dry_run:
+            unsigned = sum(item.statement is None for item in opened.items(WRITTEN, LOCKED))
+            print(f"would sign {unsigned} and send {unsigned + opened.queued()} statements to {client.url}")
+            return DONE
         signing.state_all(opened)
         return report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
 

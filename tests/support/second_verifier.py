@@ -334,6 +334,8 @@ def is_item_path(value: Any) -> bool:
     parts = value.split("/") if isinstance(value, str) else []
     if len(parts) != 5 or parts[:2] != ["", "01"] or parts[3] != "21" or not re.fullmatch("[0-9]{14}", parts[2]):
         return False
+    if parts[4] in (".", ".."):
+        return False
     characters = re.sub("%2[125-9ABCF]|%3[ABCDEF]", "-", parts[4])
     return 1 <= len(characters) <= 20 and re.fullmatch("[A-Za-z0-9._-]*", characters) is not None
 

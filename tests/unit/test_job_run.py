@@ -338,6 +338,19 @@ def bench(job: Job, field: Field, said: list[str], provider: object = None) -> P
     return Pass(job, reader, provider or keys(), journal, said.append, EMULATED)  # type: ignore[arg-type]
 
 
+def test_a_dry_run_of_every_pass_writes_nothing(tmp_path: Path) -> None:
+    with Job(make_job(tmp_path / "j", 1)) as job:
+        tag, said = blank("ntag424", 1), list[str]()
+        run(job, Hand(Field(), [tag])).go()
+        before = (job.items(), job.attempts(), Journal(tmp_path / "journal").records(uid(1)))
+        with bench(job, Field(tag), said) as work:
+            work.dry_run = True
+            states = [work.one(what, 0.0).state for what in ("verify", "lock", "reset", "retire", "recover", "resume")]
+        assert states == ["written", "written", "planned", "planned", "planned", "planned"]
+        assert said[2].endswith("planned (dry-run): would reset it; its journal says written")
+        assert before == (job.items(), job.attempts(), Journal(tmp_path / "journal").records(uid(1)))
+
+
 def test_reset_gives_the_row_free_and_the_tag_back(tmp_path: Path) -> None:
     with Job(make_job(tmp_path / "j", 1)) as job:
         tag, said = blank("ntag424", 1), list[str]()

@@ -173,6 +173,7 @@ WRONG: list[tuple[str, str, Any]] = [
     (keys.TAG, "item", "/01/09506000134352/21/A%5f"),
     (keys.TAG, "item", "/01/09506000134352/21/A%2D1"),  # a second way to write one serial
     (keys.TAG, "item", "/01/09506000134352/21/A%23"),
+    (keys.TAG, "item", "/01/09506000134352/21/.."),  # a browser makes another link of it
     (keys.TAG, "item", "/01/09506000134352/21/" + 21 * "1"),
     (keys.TAG, "chip", "ntag21x"),
     (keys.TAG, "copyable", 1),
