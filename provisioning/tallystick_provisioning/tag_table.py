@@ -125,7 +125,7 @@ def _xlsx_sheets(path: Path, data: bytes) -> Iterable[list[list[Cell]]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
         raise TableError(f"{path}: a damaged XLSX file") from None
     if unpacked > MAX_UNPACKED_BYTES:
         raise TableError(f"{path}: unpacks to more than {MAX_UNPACKED_BYTES} bytes")

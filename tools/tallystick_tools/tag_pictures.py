@@ -50,8 +50,10 @@ class Camera:
 
 def pictures(recorder: Callable[[int], Console]) -> Iterator[tuple[str, str, Console]]:
     """(name, title, a terminal with the picture)."""
-    yield "tag-rows", "tallystick tag job new shrimp.job --from rows.csv --chip ntag424 --host item.example", refused(
-        recorder
+    yield (
+        "tag-rows",
+        "tallystick tag job new shrimp.job --from rows.csv --chip ntag424 --host item.example",
+        refused(recorder),
     )
     moments = day()
     title = "tallystick tag write shrimp.job --reader usb --keys shrimp.tally"
