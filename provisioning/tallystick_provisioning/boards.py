@@ -53,6 +53,11 @@ def shown(serial: str) -> str:
     return printable[:MAX_SERIAL_CHARACTERS]
 
 
+def port_of(serial: str, connected: list[Board]) -> str | None:
+    """Where this board is now; None while it is not connected."""
+    return next((board.port for board in connected if board.serial == serial), None)
+
+
 def twins(connected: list[Board]) -> set[str]:
     """Serial numbers that more than one connected board has: nobody can tell which of them is which node."""
     return {serial for serial, times in Counter(board.serial for board in connected).items() if times > 1}

@@ -27,14 +27,17 @@ def listen(cable: Cable, kid: bytes, monotonic: Callable[[], float] = time.monot
     raise SelfTestFailed(f"no reading within {READING_TIMEOUT_S:.0f} s")
 
 
-def open_port(path: str) -> SerialPort:
-    """The open port; a board that restarts right now is given a moment. PortError when it does not come back."""
+def open_port(path: str, look: Callable[[], str | None] = lambda: None) -> SerialPort:
+    """The open port; a board that restarts right now is given a moment. PortError when it does not come back.
+
+    `look` says where the board is now: after a restart its port may have another name than `path`.
+    """
     for _ in range(PORT_TRIES - 1):
         try:
-            return SerialPort(path)
+            return SerialPort(look() or path)
         except PortError:
             time.sleep(PORT_PAUSE_S)
-    return SerialPort(path)
+    return SerialPort(look() or path)
 
 
 def _is_reading(payload: bytes) -> bool:

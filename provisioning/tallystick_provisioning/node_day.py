@@ -3,11 +3,11 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tallystick_provisioning import enrolments, flash_board, key_file, site, update_keys
-from tallystick_provisioning.boards import TWINS, Board, Boards, twins
+from tallystick_provisioning.boards import TWINS, Board, Boards, port_of, twins
 from tallystick_provisioning.enrol_node import NodeJob
 from tallystick_provisioning.node_plan import SALT_BYTES, PlannedNode
 from tallystick_provisioning.node_table import NodeTable
@@ -52,7 +52,8 @@ class Day:
         if board.serial in twins(self.find()):
             report = NodeReport(board.serial, board.port, reason=TWINS)
         else:
-            report = provision_board(board, self.shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
+            shared = replace(self.shared, port_of=lambda serial: port_of(serial, self.find()))
+            report = provision_board(board, shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
         self.nodes.came(report, now_ms())
         self.view.came(report)
         return report.done

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from tallystick_proof import keys
 from tallystick_provisioning import node_self_test
-from tallystick_provisioning.boards import Board
+from tallystick_provisioning.boards import Board, Boards, port_of
 from tallystick_provisioning.enrol_node import say_hello
 from tallystick_provisioning.errors import NodeRefused, ProvisioningError, SelfTestFailed
 from tallystick_provisioning.first_reading import listen, open_port
 from tallystick_provisioning.offers import Offer
+from tallystick_provisioning.serial_port import SerialPort
 from tallystick_provisioning.update_node import Pushed, push
 from tallystick_wire import transfer
 from tallystick_wire.errors import WireError
@@ -88,6 +89,7 @@ class RollOut:
     origin: str
     pen: int
     progress: Progress
+    find: Boards = list  # who is connected now: a port may have another name after a restart
     done: Callable[[Result], None] = lambda result: None
     results: list[Result] = field(default_factory=list)
 
@@ -128,14 +130,17 @@ class RollOut:
         return pushed.word
 
     def _push(self, board: Board) -> Pushed:
-        with closing(open_port(board.port)) as port:
+        with closing(self._open(board)) as port:
             pushed = push(port, self.one, self.site_key, lambda done, of: self.progress(board.serial, done, of))
         if not pushed.is_good:
             raise NodeRefused(f"the node says {pushed.word}")
         return pushed
 
+    def _open(self, board: Board) -> SerialPort:
+        return open_port(board.port, lambda: port_of(board.serial, self.find()))
+
     def _test(self, board: Board) -> None:
-        with closing(open_port(board.port)) as port:
+        with closing(self._open(board)) as port:
             node = say_hello(port)
             taken = listen(port, keys.kid(node.public_key))
         # What waits for its ack comes first, and may be older than the update.

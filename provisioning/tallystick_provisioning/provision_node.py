@@ -14,6 +14,7 @@ from tallystick_provisioning.enrol_node import NodeJob, enrol_node, say_hello
 from tallystick_provisioning.enrolments import NodeExtra
 from tallystick_provisioning.errors import BoardLost, NodeRefused, PortError, ProvisioningError, SelfTestFailed
 from tallystick_provisioning.first_reading import listen, open_port
+from tallystick_provisioning.serial_port import SerialPort
 from tallystick_wire import reading
 from tallystick_wire.errors import WireError
 
@@ -37,6 +38,7 @@ class NodePlan:
     job: NodeJob
     files: list[tuple[str, bytes]]
     model: str
+    port_of: Callable[[str], str | None] = lambda serial: None  # where a board is now, when that may change
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -
     deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
     while True:
         try:
-            if flash_board.is_blank(report.port):
+            if flash_board.is_blank(plan.port_of(report.serial) or report.port):
                 return report
             return _met(report, plan, HELLO_TIMEOUT_S)
         except (NodeRefused, PortError, BoardLost) as error:
@@ -101,7 +103,8 @@ def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -
 def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
     if report.public_key:
         return report
-    flash_board.flash(report.port, plan.files, lambda done, total: tell(report.serial, FLASH, 100 * done // total))
+    port = plan.port_of(report.serial) or report.port
+    flash_board.flash(port, plan.files, lambda done, total: tell(report.serial, FLASH, 100 * done // total))
     # A crash here: the board has all its files; it starts as a node and is found as one.
     try:
         return _met(report, plan, CONNECT_TIMEOUT_S)
@@ -110,7 +113,7 @@ def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> 
 
 
 def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
-    with closing(open_port(report.port)) as cable:
+    with closing(_open(report, plan)) as cable:
         node = enrol_node(cable, plan.job, plan.model, report.serial, extra)
     if node.public_key != report.public_key:
         raise NodeRefused("another node answered than before: connect one node to a port")
@@ -119,7 +122,7 @@ def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> 
 
 def _test(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
     """The first readings, checked to the signature."""
-    with closing(open_port(report.port)) as cable:
+    with closing(_open(report, plan)) as cable:
         taken = listen(cable, keys.kid(report.public_key), plan.job.monotonic)
     trust = plan.job.trust
     wrong = node_self_test.complaints(taken, report.public_key, trust.origin, trust.pen, report.firmware)
@@ -130,11 +133,15 @@ def _test(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> N
 
 def _met(report: NodeReport, plan: NodePlan, timeout_s: float) -> NodeReport:
     """The report with the key and the firmware of the node that answers."""
-    with closing(open_port(report.port)) as cable:
+    with closing(_open(report, plan)) as cable:
         node = say_hello(cable, plan.job.monotonic, timeout_s)
     if report.public_key and node.public_key != report.public_key:
         raise NodeRefused("another node answered than before: connect one node to a port")
     return replace(report, public_key=node.public_key, firmware=node.firmware_hash)
+
+
+def _open(report: NodeReport, plan: NodePlan) -> SerialPort:
+    return open_port(report.port, lambda: plan.port_of(report.serial))
 
 
 def _shown(one: reading.Reading) -> str:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from tallystick_provisioning import boards as board_sources
 from tallystick_provisioning import site
+from tallystick_provisioning.boards import Board
 from tallystick_provisioning.errors import PlanError
 from tallystick_provisioning.exit_codes import DONE, REFUSED
 from tallystick_provisioning.node_day import now_ms
@@ -37,8 +38,9 @@ def roll_out(
         raise PlanError("canary: must be 0 or more")
     trust = read_trust(site_key.parent / TRUST)
     console = Console(stderr=json)
+    find = board_sources.source(boards)
     with NodeTable(table) as nodes:
-        planned = plan(_candidates(boards, nodes, one), one, outdated, canary)
+        planned = plan(_candidates(find(), nodes, one), one, outdated, canary)
         _say(console, planned, dry_run)
         if dry_run:
             if json:
@@ -54,7 +56,9 @@ def roll_out(
             if console.is_terminal and chunks:
                 console.print(f"{serial}: {100 * (chunk + 1) // chunks} %", end="\r", highlight=False, markup=False)
 
-        results = RollOut(one, site.load(site_key), trust.origin, trust.pen, progress, done).run(planned, parallel)
+        results = RollOut(one, site.load(site_key), trust.origin, trust.pen, progress, find, done).run(
+            planned, parallel
+        )
     left = [result for result in results if not result.is_good]
     if json:
         print(dumps({"results": [result.value() for result in results]}, indent=2))
@@ -63,10 +67,9 @@ def roll_out(
     return REFUSED if left else DONE
 
 
-def _candidates(boards: str, nodes: NodeTable, one: Offer) -> list[Candidate]:
+def _candidates(connected: list[Board], nodes: NodeTable, one: Offer) -> list[Candidate]:
     """The connected boards that are working nodes of the list."""
     known = {node.serial: node for node in nodes.nodes() if node.thumbprint}
-    connected = board_sources.source(boards)()
     for serial in board_sources.twins(connected) & set(known):
         raise PlanError(f"{serial}: {board_sources.TWINS}")
     return [

@@ -93,6 +93,12 @@ def test_a_board_of_another_machine_code_is_told_and_nothing_is_written(
     assert provision(board, shared).done, "with the right files it is still a blank board"
 
 
+def test_a_board_that_comes_back_under_another_port_is_found(board: EmulatedBoard, shared: NodePlan) -> None:
+    before = Board("SN-1", "/dev/ttyACM77")
+    moved = replace(shared, port_of=lambda serial: {"SN-1": board.port}[serial])
+    assert provision_board(before, moved, NO_EXTRA, lambda serial, step, percent: None).done
+
+
 def test_a_port_that_another_program_holds_is_told(board: EmulatedBoard, shared: NodePlan) -> None:
     port = SerialPort(board.port)
     try:

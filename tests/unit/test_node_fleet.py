@@ -70,6 +70,15 @@ def test_what_is_wrong_with_a_first_reading_is_named(taken: reading.Reading, com
     assert complaint in judged(taken)
 
 
+def test_what_waited_for_its_ack_is_no_complaint() -> None:
+    """The same reading again, and those of the next boot: a board that is plugged in again sends both."""
+    begun = first()
+    boot = BootRecord("power-on", 1, 1, FIRMWARE, bytes(8)).records()
+    payload = senml.encode_pack(senml.base_name(PEN, SIGNER.kid), [*GOOD, *boot])
+    again = reading.parse(statement.build_reading(SIGNER, Chain(3, 2, 40, begun.link, None), payload))
+    assert judged(begun, begun, again) == ""
+
+
 def test_a_first_reading_signed_by_somebody_else_is_refused() -> None:
     good = first()
     forged = bytearray(good.data)
