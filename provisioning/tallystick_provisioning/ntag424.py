@@ -19,6 +19,7 @@ MORE = 0x91AF
 WRONG_KEY = 0x91AE  # authentication error: wrong key, or nobody is authenticated
 DELAY = 0x91AD  # too many wrong keys: wait
 NO_PERMISSION = 0x919D
+INTEGRITY_ERROR = 0x911E  # a MAC or a CRC does not hold: for ChangeKey, the old key is another one
 
 CONTAINER_FILE, NDEF_FILE, DATA_FILE = 1, 2, 3
 NDEF_FILE_BYTES = 256

@@ -129,6 +129,8 @@ def recover(
                 return _written(desk, _check(work, order, link, history))
             except (TagRefused, TagStatusError, TagAnswerError, SunError):
                 work = desk.find()
+        if history.stage == "written":
+            _refuse_blank_copy(work)
         return _reset(desk, work, link)
 
     return desk.guarded(steps)
@@ -258,7 +260,7 @@ def _lock(desk: Desk, work: Work, order: TagOrder, link: tag_link.Link) -> TagOu
 def _reset(desk: Desk, work: Work, link: tag_link.Link) -> TagOutcome:
     desk.note("reset")
     work.make_factory(link, desk.history())
-    desk.again().check_factory()
+    desk.again().check_factory(every_key=True)
     desk.note("factory")
     return desk.outcome("factory", "the tag is as from the factory", "write it, or take it away")
 
@@ -301,6 +303,17 @@ def _refuse_known(history: History, duplicate: str | None) -> None:
         raise TagRefused("duplicate", f"this tag is already {what} ({_STAGES[history.stage]})", action)
     if duplicate is not None:
         raise TagRefused("duplicate", duplicate, "take another tag")
+
+
+def _refuse_blank_copy(work: Work) -> None:
+    """A finished tag does not become blank by itself: giving its row free would make two genuine tags of one item."""
+    try:
+        work.check_factory()
+    except TagRefused:
+        return
+    raise TagRefused(
+        "copy", "the tag with this UID has its item, and this one is blank: a copy, or reset elsewhere", "set it aside"
+    )
 
 
 def _order_of(desk: Desk, history: History) -> tuple[TagOrder, tag_link.Link]:

@@ -61,7 +61,7 @@ class Work21x:
         if not self.bench.originality.signed_21x(self.bench.uid, self._tag.signature()):
             raise unsigned()
 
-    def check_factory(self) -> None:
+    def check_factory(self, every_key: bool = False) -> None:
         found = self._look()
         if found.is_locked:
             raise locked()

@@ -78,13 +78,18 @@ class Work424:
         if not self.bench.originality.signed_424(self.bench.uid, self._tag.signature()):
             raise unsigned()
 
-    def check_factory(self) -> None:
+    def check_factory(self, every_key: bool = False) -> None:
         settings = self._tag.settings(NDEF_FILE)
         if settings[1:3] == _CLOSED[1:]:
             raise locked()
         if settings != FACTORY_SETTINGS[NDEF_FILE]:
             raise foreign()
+        if self._tag.settings(CONTAINER_FILE) != FACTORY_SETTINGS[CONTAINER_FILE]:
+            raise TagRefused("container", "others closed or opened the tag's container (CC)", "take another tag")
         if {version for _, version in self._look((FACTORY_VERSION,), settings).versions} != {FACTORY_VERSION}:
+            raise foreign()
+        # Others may change a key and leave its version byte at 0: only the key itself tells.
+        if every_key and not all(self._opens_factory(number) for number in KEY_NUMBERS):
             raise foreign()
 
     def make_ours(self, link: Link, history: History) -> None:
@@ -213,6 +218,15 @@ class Work424:
             return False
         return True
 
+    def _opens_factory(self, number: int) -> bool:
+        try:
+            self._tag.authenticate(number, FACTORY_KEY)
+        except TagStatusError as error:
+            if error.status != ntag424.WRONG_KEY:
+                raise
+            return False
+        return True
+
     def _authenticate_ours(self) -> None:
         if not self._opens(self.bench.ring.version):
             raise foreign()
@@ -223,7 +237,12 @@ class Work424:
     def _change(self, number: int, old: int, new: int, key: bytes) -> None:
         """Journal first: a crash after the tag acted leaves a key that the journal names."""
         self.bench.change(number, old, new)
-        self._tag.change_key(number, key, new, self._key(number, old))
+        try:
+            self._tag.change_key(number, key, new, self._key(number, old))
+        except TagStatusError as error:
+            if error.status != ntag424.INTEGRITY_ERROR:
+                raise
+            raise foreign() from None  # the version byte said that the old key is the factory's or ours
 
 
 def _settings(link: Link, is_locked: bool = False) -> bytes:

@@ -159,7 +159,9 @@ def _broken_off(desk: Desk, error: Exception) -> TagOutcome:
         begun = desk.history().stage in BEGUN
         if begun and isinstance(error, (TagLost, TagTimeout)):
             code, reason, action = _explain(_look_again(desk) or error)
-        if begun and code not in ("swapped", "two-tags", "reader", "seal", "other-keys"):
+        if begun and code == "foreign-keys":
+            action = "set it aside and release its row: a key of others is in it"
+        elif begun and code not in ("swapped", "two-tags", "reader", "seal", "other-keys"):
             action = "put the same tag on the reader and run resume or recover"
         return desk.outcome("unfinished" if begun else "refused", reason, action, code=code)
     except JournalError as journal_error:

@@ -103,7 +103,7 @@ class Work(Protocol):
     def check_signature(self) -> None:
         """The maker signed the UID."""
 
-    def check_factory(self) -> None:
+    def check_factory(self, every_key: bool = False) -> None:
         """As it left the factory, as far as can be read. Changes nothing."""
 
     def make_ours(self, link: Link, history: History) -> None:

@@ -227,10 +227,42 @@ def test_tag_with_one_foreign_key_is_refused_before_anything_changes(tmp_path: P
     assert desk.reader.violations == []
 
 
+def test_a_container_that_others_closed_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    """Found later it could neither be finished nor taken back."""
+    desk = Desk(tmp_path, "ntag424")
+    opened(desk).change_settings(CONTAINER_FILE, bytes.fromhex("00FFEF"))
+    desk.reader.violations.clear()
+    refused(desk, "container")
+    assert desk.reader.violations == []
+
+
+def test_a_foreign_key_that_says_version_0_is_never_called_factory(tmp_path: Path) -> None:
+    """Many tools leave the version byte at 0: only ChangeKey itself tells."""
+    desk = Desk(tmp_path, "ntag424")
+    opened(desk).change_key(3, bytes([5] * 16), 0, FACTORY_KEY)
+    for command in (None, personalise.recover, personalise.resume, personalise.recover):
+        outcome = desk.write() if command is None else desk.run(command)
+        assert (outcome.state, outcome.code) == ("unfinished", "foreign-keys")
+        assert "set it aside" in outcome.next_action
+
+
+@every_chip
+def test_a_blank_copy_of_a_finished_tag_gives_no_row_free(tmp_path: Path, chip: Chip) -> None:
+    """A chip on which any UID can be set: recover must not take the item from the genuine tag."""
+    desk = Desk(tmp_path, chip)
+    assert desk.write().good
+    genuine = desk.tag
+    desk.air.swap(make_tag(chip))
+    outcome = desk.run(personalise.recover)
+    assert (outcome.state, outcome.code) == ("refused", "copy")
+    desk.air.swap(genuine)
+    assert desk.run(personalise.verify).good
+
+
 def test_half_written_tag_with_a_foreign_key_is_left_alone(tmp_path: Path) -> None:
     """Somebody else wrote a key into it meanwhile: ChangeKey would need their key, so nothing is tried."""
     desk = Desk(tmp_path, "ntag424")
-    desk.air.cut(12, "before")
+    desk.air.cut(13, "before")
     assert desk.write().state == "unfinished"
     opened(desk).change_key(4, bytes([5] * 16), 99, FACTORY_KEY)
     before = desk.tag.to_bytes()
