@@ -155,7 +155,7 @@ def _xlsx_cell(cell: object) -> Cell:
         return Cell(repr(value), is_number=True, made_of_it=f"the number {value!r}")
     if abs(whole) >= FIRST_ROUNDED:
         digits = len(str(abs(whole)))
-        return Cell(str(whole), is_number=True, made_of_it=f"a number of {digits} digits, of which it keeps 15")
+        return Cell(str(whole), is_number=True, made_of_it=f"a number ({digits} digits, of which it keeps 15)")
     zeros = form if form and set(form) == {"0"} else ""
     return Cell(str(whole).zfill(len(zeros)), is_number=len(zeros) < 2)
 

@@ -92,6 +92,8 @@ def test_a_dry_run_changes_nothing(bench: Bench) -> None:
     said = tallystick(*bench.words("--dry-run"))
     assert "SN-0001" in said
     assert "blank" in said
+    told = json.loads(tallystick(*bench.words("--dry-run", "--json")))
+    assert [(one["serial"], one["state"]) for one in told["boards"]] == [("SN-0001", "blank")]
     assert not list(board.files.iterdir())
     assert not bench.table.exists()
     assert not bench.enrolments()

@@ -51,6 +51,8 @@ def test_an_update_with_two_canaries_stops_when_a_canary_fails(site: Site) -> No
     said = site.update(offer, "--dry-run")
     assert said.count("canary: ") == 2
     assert said.count("then: ") == BOARDS - 2
+    told = json.loads(site.update(offer, "--dry-run", "--json"))
+    assert [one["canary"] for one in told["todo"]] == [True, True, False, False, False]
     results = json.loads(site.update(offer, "--json", code=1))["results"]
     assert [result["canary"] for result in results] == [True, True, False, False, False]
     assert "updates_failed_before" in results[0]["reason"], "it went back by itself, and says so"

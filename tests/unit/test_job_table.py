@@ -112,8 +112,8 @@ def test_excel_numbers_that_ate_leading_zeros(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "made"),
     [
-        (12345678901234567890, "a number of 20 digits, of which it keeps 15"),
-        (1234567890123456, "a number of 16 digits, of which it keeps 15"),
+        (12345678901234567890, "a number (20 digits, of which it keeps 15)"),
+        (1234567890123456, "a number (16 digits, of which it keeps 15)"),
         (10.1, "the number 10.1"),
         (True, "TRUE (bool)"),
         (datetime.time(1, 2), "01:02:00 (time)"),
