@@ -16,6 +16,7 @@ from tallystick_tools.errors import NodeError
 from tallystick_tools.rig import Cable
 from tallystick_tools.simulate import simulate
 from tallystick_tools.unix_node import UnixNode
+from tallystick_wire import message
 
 
 def gone(pid: int) -> bool:
@@ -149,3 +150,20 @@ def test_a_node_does_not_outlive_its_owner(tmp_path: Path) -> None:
     while not gone(pid):
         assert time.monotonic() < deadline, "the node runs on alone"
         time.sleep(0.02)
+
+
+def test_thousands_of_readings_that_nobody_took_do_not_stop_the_next_boot(tmp_path: Path) -> None:
+    """With a batch of 1 each lies in a file of its own."""
+    many = 2_600
+    with UnixNode(tmp_path, {"TALLYSTICK_INTERVAL_MS": "5"}) as node:
+        node.start()
+        cable = Cable(node.port)
+        cable.ask(message.build_link(bytes(range(32)), "ledger.example/log", 32473), "linked")
+        deadline = time.monotonic() + 120
+        while len(list((tmp_path / "flash" / "s").iterdir())) < many:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        node.restart()
+        assert cable.hello().state == message.STATE_ENROLLED
+        cable.close()
+        assert "Error" not in node.log.read_text("utf-8")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tallystick_tools import board_rom
-from tallystick_tools.unix_node import UnixNode
+from tallystick_tools.unix_node import HEAP, UnixNode
 
 _ROM = Path(board_rom.__file__)
 
@@ -26,7 +26,7 @@ class EmulatedBoard(UnixNode):
         return self.folder / "files"
 
     def arguments(self) -> list[str]:
-        return [str(_ROM)]
+        return [*HEAP, str(_ROM)]
 
     def environment(self) -> dict[str, str]:
         # Nothing can be imported but what is frozen and the board's own files.

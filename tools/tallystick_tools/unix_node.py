@@ -16,6 +16,8 @@ from tallystick_tools.errors import NodeError
 
 PROGRAM = "from tallystick_node import loader; loader.main()"  # firmware/main.py, which no wheel carries
 RESTART_CODE = 42  # the firmware's loader ends with it where a board would reset itself
+# A computer keeps 20,480 readings, each in a file of its own where the batch is 1: their names alone are 2 MB.
+HEAP = ("-X", "heapsize=32m")
 STOP_TIMEOUT_S = 5.0
 MAX_SEED = 2**31 - 1  # the node's small generator takes 32 bits
 _COUNTS = "counts "  # how the firmware's app.Report begins such a line
@@ -82,7 +84,7 @@ class UnixNode:
 
     def arguments(self) -> list[str]:
         """What the interpreter runs."""
-        return ["-c", PROGRAM]
+        return [*HEAP, "-c", PROGRAM]
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the node's process."""
