@@ -41,6 +41,16 @@ class Arrival:
     settle: Callable[[bool], None] | None = None
 
 
+def hand_over(arrivals: Arrivals, arrival: Arrival, stop: threading.Event) -> None:
+    """Into the queue; waits while it is full, until told to stop."""
+    while not stop.is_set():
+        try:
+            arrivals.put(arrival, timeout=PUT_TIMEOUT_S)
+            return
+        except queue.Full:
+            continue
+
+
 class Link(Protocol):
     """A thread that puts what arrives into the queue it was made with."""
 
@@ -112,13 +122,5 @@ class SerialLink:
             self._metrics.damaged(self.name, port.decoder)
             self._metrics.link_received.labels(self.name).inc(len(payloads))
             for payload in payloads:
-                self._put(Arrival(payload, self), stop)
+                hand_over(self._arrivals, Arrival(payload, self), stop)
         return ""
-
-    def _put(self, arrival: Arrival, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                self._arrivals.put(arrival, timeout=PUT_TIMEOUT_S)
-                return
-            except queue.Full:
-                continue

@@ -5,7 +5,6 @@ The session outlives the connection (clean start false, a week), so a gateway th
 meanwhile. The loop is our own, over paho's calls for that: one thread, and no failure that nobody sees.
 """
 
-import queue
 import select
 import socket
 import ssl
@@ -23,7 +22,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tallystick_edge.link import PUT_TIMEOUT_S, Arrival, Arrivals
+from tallystick_edge.link import Arrival, Arrivals, hand_over
 from tallystick_edge.link_config import MqttConfig
 from tallystick_edge.metrics import Metrics
 from tallystick_provisioning import secret_file
@@ -118,12 +117,7 @@ class MqttLink:
                 return
             self._metrics.link_received.labels(self.name).inc()
             arrival = Arrival(bytes(published.payload), _NodeRoute(self, kid), kid, settle)
-            while not stop.is_set():
-                try:
-                    self._arrivals.put(arrival, timeout=PUT_TIMEOUT_S)
-                    return
-                except queue.Full:
-                    continue
+            hand_over(self._arrivals, arrival, stop)
 
         return take
 
