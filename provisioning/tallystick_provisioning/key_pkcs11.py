@@ -80,15 +80,16 @@ class Pkcs11Master:
             self._session.close()
 
 
-def create(uri: str, pin: str) -> None:
-    """Make the key on the token, not extractable; KeysError when one of that name is there."""
+def create(uri: str, pin: str, dry_run: bool = False) -> None:
+    """Make the key on the token, not extractable; KeysError when one of that name is there. `dry_run`: only look."""
     address = parse(uri)
-    with _token_errors(address), _token(address).open(rw=True, user_pin=pin) as session:
+    with _token_errors(address), _token(address).open(rw=not dry_run, user_pin=pin) as session:
         if list(session.get_objects({pkcs11.Attribute.LABEL: address.object})):
             raise KeysError(f"token {address.token!r} has a key {address.object!r} already; it is never overwritten")
-        session.generate_key(
-            pkcs11.KeyType.AES, _KEY_BITS, label=address.object, store=True, template=_NOT_EXTRACTABLE
-        )
+        if not dry_run:
+            session.generate_key(
+                pkcs11.KeyType.AES, _KEY_BITS, label=address.object, store=True, template=_NOT_EXTRACTABLE
+            )
 
 
 def _key(session: pkcs11.Session, name: str) -> Any:

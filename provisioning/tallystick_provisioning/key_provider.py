@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tallystick_provisioning import aes, an10922, passphrase, secret_file
-from tallystick_provisioning.errors import KeysError
+from tallystick_provisioning.errors import FileError, KeysError
 from tallystick_provisioning.tag_order import KEY_BYTES, META_KEY, TagKeys
 from tallystick_wire import cbor
 from tallystick_wire.errors import WireError
@@ -88,9 +88,13 @@ def system_id(key_set: str, version: int) -> bytes:
     return digest[: an10922.MAX_SYSTEM_ID_BYTES]
 
 
-def create_file(path: Path, words: str) -> None:
-    """Make a master key and keep it in a new file, mode 0600, under the passphrase `words`."""
+def create_file(path: Path, words: str, dry_run: bool = False) -> None:
+    """Make a master key and keep it in a new file, mode 0600, under the passphrase `words`. `dry_run`: only look."""
+    if not path.parent.is_dir():
+        raise FileError(f"{path.parent}: no such folder")
     lock = passphrase.new_lock(words)
+    if dry_run:
+        return
     sealed = lock.seal(secrets.token_bytes(KEY_BYTES), _CONTEXT)
     body = cbor.encode([lock.salt, lock.cost_log2, sealed])
     secret_file.write_new(path, f"{MASTER_HEAD} {body.hex()}\n")

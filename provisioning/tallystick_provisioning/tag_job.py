@@ -230,12 +230,10 @@ class Job:
             sql = "UPDATE item SET sent_ms = ? WHERE identity = ?"
             self._database.conn.execute(sql, [now_ms, identity])
 
-    def scan(self, uid: bytes, now_ms: int) -> bool:
-        """Remember a UID for a sealed job; False when it is known."""
+    def scan(self, uid: bytes, now_ms: int) -> None:
+        """Remember a UID for a sealed job; twice is once."""
         with self._atomic():
-            known = bool(self._database.table("scanned").count_where("uid = ?", [uid.hex()]))
             self._database.table("scanned").insert({"uid": uid.hex(), "at_ms": now_ms}, ignore=True)
-        return not known
 
     def _one(self, where: str, *arguments: object) -> JobItem | None:
         rows = self._database.table("item").rows_where(where, arguments, order_by="row", limit=1)

@@ -100,7 +100,7 @@ def new(
 
 
 @reporting()
-def scan(job: Path, *, reader: str, patience: float | None = None) -> int:
+def scan(job: Path, *, reader: str, patience: float | None = None, dry_run: bool = False) -> int:
     """Collect the UIDs of a job's tags, when the supplier gives no list: put one down after the other.
 
     Example:
@@ -114,10 +114,12 @@ def scan(job: Path, *, reader: str, patience: float | None = None) -> int:
         Reader: usb, tty:AMA0:pn532, pcsc:NAME or udp:HOST:PORT.
     patience
         Seconds without a tag after which it ends; default: Ctrl-C ends it.
+    dry_run
+        Show the tags; remember none.
     """
     with Job(job) as opened, tag_context.alone(opened):
-        count = tag_uids.scan(opened, tag_context.reader(reader), patience)
-    print(f"{count} tags are known to {job}")
+        count = tag_uids.scan(opened, tag_context.reader(reader), patience, dry_run)
+    print(f"{count} tags {'would be' if dry_run else 'are'} known to {job}")
     return DONE
 
 
@@ -216,7 +218,7 @@ def release(job: Path, row: int, *, dry_run: bool = False) -> int:
 
 
 @reporting()
-def keys_new(keys: str, *, secret_file: Path | None = None) -> int:
+def keys_new(keys: str, *, secret_file: Path | None = None, dry_run: bool = False) -> int:
     """Make a master key: on a PKCS#11 token, where it cannot be taken out, or in a file under a passphrase.
 
     All tag keys come from it. Make one, keep a second token or copy of the file in a safe, and tell nobody the PIN.
@@ -230,17 +232,20 @@ def keys_new(keys: str, *, secret_file: Path | None = None) -> int:
         File to make, or pkcs11:token=...;object=...?module-path=...
     secret_file
         File with the passphrase or PIN; default: it is asked for.
+    dry_run
+        Check everything, make nothing.
     """
     if keys.startswith(key_pkcs11.SCHEME):
         address = key_pkcs11.parse(keys)
-        key_pkcs11.create(keys, passphrase.ask("PIN of the token", secret_file))
-        print(f"made {address.object!r} on token {address.token!r}; it cannot be taken out")
-        return DONE
-    path = Path(keys)
-    if path.exists():
-        raise KeyFileError(f"{path}: exists already; a secret is never overwritten")
-    key_provider.create_file(path, passphrase.ask(f"new passphrase for {path}", secret_file))
-    print(f"made {path}; keep a copy in a safe: without it no tag can be changed or checked again")
+        key_pkcs11.create(keys, passphrase.ask("PIN of the token", secret_file), dry_run)
+        where, remark = f"{address.object!r} on token {address.token!r}", "it cannot be taken out"
+    else:
+        path = Path(keys)
+        if path.exists():
+            raise KeyFileError(f"{path}: exists already; a secret is never overwritten")
+        key_provider.create_file(path, passphrase.ask(f"new passphrase for {path}", secret_file), dry_run)
+        where, remark = keys, "keep a copy in a safe: without it no tag can be changed or checked again"
+    print(f"would make {where}" if dry_run else f"made {where}; {remark}")
     return DONE
 
 

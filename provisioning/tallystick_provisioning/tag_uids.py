@@ -41,18 +41,25 @@ def check_count(uids: Sequence[bytes], items: int) -> None:
         raise TableError(f"{len(uids)} UIDs for {items} items: name more tags, or scan them with `tag job scan`")
 
 
-def scan(job: Job, open_reader: Callable[[], Reader], patience_s: float | None) -> int:
-    """Remember every tag that is put down, until nobody comes any more; how many the job knows now."""
+def scan(job: Job, open_reader: Callable[[], Reader], patience_s: float | None, dry_run: bool = False) -> int:
+    """Remember every tag that is put down, until nobody comes any more; how many the job knows now.
+
+    With `dry_run` they are shown and counted, and not remembered.
+    """
     antenna = Antenna(open_reader, print, lambda: print("two tags: leave one"))
     antenna.open()
+    known = set(job.scanned())
     uid: bytes | None = None
     try:
         while True:
             uid = uid or antenna.wait_for_tag(patience_s)
             if uid is None:
                 break
-            known = "" if job.scan(uid, now_ms()) else ", known already"
-            print(f"{len(job.scanned())}  {uid.hex().upper()}{known}", flush=True)
+            remark = ", known already" if uid in known else ""
+            if not dry_run:
+                job.scan(uid, now_ms())
+            known.add(uid)
+            print(f"{len(known)}  {uid.hex().upper()}{remark}", flush=True)
             done, uid = uid, antenna.wait_for_removal(uid, patience_s)
             if uid == done:
                 break  # nobody stands there to take it away
@@ -60,4 +67,4 @@ def scan(job: Job, open_reader: Callable[[], Reader], patience_s: float | None) 
         pass  # a person has put down the last one
     finally:
         antenna.close()
-    return len(job.scanned())
+    return len(known)

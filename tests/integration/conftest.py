@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 from gateway_support import GatewayProcess
+from http_ledger import HttpLedger
 from pcsc_daemon import PcscDaemon
+from tag_desk import Desk
 
 from tallystick_edge.link_config import MqttConfig
+from tallystick_tools.tag_field import Field
+from tallystick_tools.tag_udp import UdpTagServer
 
 
 @pytest.fixture
@@ -41,3 +45,40 @@ def pcsc_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PcscDaemon
     os.environ["PCSCLITE_CSOCK_NAME"] = str(daemon.socket_path)
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture
+def installer_world(make_world: Callable[..., Any]) -> Any:
+    """A world in which an installer is enrolled."""
+    made = make_world("tags")
+    made.enrol("installer")
+    return made
+
+
+@pytest.fixture
+def installer_ledger(tmp_path: Path, installer_world: Any) -> Iterator[HttpLedger]:
+    """A ledger that knows the installer."""
+    made = HttpLedger(tmp_path / "ledger", installer_world)
+    made.enrol("installer")
+    made.settle()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, installer_world: Any) -> Desk:
+    """The installer's folder."""
+    return Desk(tmp_path / "desk", installer_world)
+
+
+@pytest.fixture
+def field() -> Field:
+    """The antenna that `link` leads to."""
+    return Field()
+
+
+@pytest.fixture
+def link(field: Field) -> Iterator[str]:
+    """A reader's name for nfcpy."""
+    with UdpTagServer(field) as server:
+        yield server.path
