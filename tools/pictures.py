@@ -1,10 +1,12 @@
 """Makes the pictures of the documents: docs/pictures/*.svg. Terminals are real runs of the real commands.
 
     .venv/bin/python tools/pictures.py
+    .venv/bin/python tools/pictures.py --tags    those that need no chain
 
 The demo's chain runs for about a minute, on loopback and in a temporary folder, until the bank has decided.
 """
 
+import argparse
 import io
 import os
 import re
@@ -36,12 +38,20 @@ _FONT_ADDRESS = re.compile(r',?\s*url\("https?://[^"]*"\) format\("[^"]*"\)')  #
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/pictures.py", description="Makes docs/pictures/*.svg anew.")
+    parser.add_argument("--tags", action="store_true", help="only those of tags, boards and wiring: seconds, no chain")
+    chosen = parser.parse_args()
     wiring_picture.save()
     for name, title, console in tag_pictures.pictures(recorder):
         save(name, title, console)
     save(*node_pictures.picture(recorder))
-    if "--tags" in sys.argv:  # the others need a whole chain and a minute
-        return 0
+    if not chosen.tags:
+        chain_pictures()
+    return 0
+
+
+def chain_pictures() -> None:
+    """The demo's live view and a verification: a whole chain, and a minute."""
     with tempfile.TemporaryDirectory() as name:
         world = demo_build.build(Path(name), plan(SEED, calm=False))
         try:
@@ -51,7 +61,6 @@ def main() -> int:
             save("verify", "tallystick verify decision.zip --trust trust.toml", verification(world, identity))
         finally:
             world.stop()
-    return 0
 
 
 def wait_for_decision(world: World) -> str:

@@ -9,11 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fleet import ORIGIN, make_firmware, make_site, tallystick
+from fleet import tallystick
 
 from tallystick_proof import keys, statement
 from tallystick_proof.statement import Statement
 from tallystick_tools.emulated_board import EmulatedBoard
+from tallystick_tools.practice_site import ORIGIN, make_firmware, make_site
 
 BROKEN_SENSOR = {"TALLYSTICK_FAULT": "silent,0,100000"}
 

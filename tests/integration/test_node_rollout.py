@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fleet import make_firmware, make_offer, make_site, tallystick
+from fleet import make_offer, tallystick
 from update_support import whole_image
 
 from tallystick_tools.emulated_board import EmulatedBoard
+from tallystick_tools.practice_site import make_firmware, make_site
 
 BOARDS = 5
 

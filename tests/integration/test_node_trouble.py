@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import make_firmware, make_offer, make_site, tallystick
+from fleet import make_offer, tallystick
 from rich.console import Console
 from update_support import whole_image
 
@@ -27,6 +27,7 @@ from tallystick_provisioning.provision_node import NodePlan, NodeReport, provisi
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_tools import build_firmware
 from tallystick_tools.emulated_board import EmulatedBoard
+from tallystick_tools.practice_site import make_firmware, make_site
 
 HURRY = 6  # times faster than the clock runs the patience of the bench
 

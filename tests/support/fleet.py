@@ -1,30 +1,8 @@
-"""Boards on ptys for the tests of `node provision`: blank ones, a site to enrol them in, compiled firmware."""
+"""The commands of a day with boards, and an offer of firmware made with them."""
 
 import subprocess
 import sys
 from pathlib import Path
-
-from tallystick_proof import keys, note
-from tallystick_tools import build_firmware
-
-ORIGIN = "ledger.example/log"
-
-
-def make_site(folder: Path) -> Path:
-    """A site made by `trust init`, for a ledger that nobody serves: enrolments wait in the outbox."""
-    ledger = keys.generate(keys.LEDGER, lambda count: bytes(range(count)))
-    vkey = folder / "ledger.vkey"
-    vkey.write_text(note.VerifierKey(ORIGIN, note.TYPE_ED25519, ledger.public_key).vkey + "\n", "utf-8")
-    site = folder / "site"
-    tallystick("trust", "init", str(site), "--ledger-vkey", str(vkey), "--unwitnessed")
-    return site
-
-
-def make_firmware(folder: Path) -> Path:
-    """The node compiled for this computer, as tools/build-firmware does it for a board."""
-    tree = folder / "x64"
-    build_firmware.compile_tree("x64", tree, [*build_firmware.everything(), "main.py"])
-    return tree
 
 
 def tallystick(*words: str, code: int = 0) -> str:

@@ -6,7 +6,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fleet import make_site
 from update_support import (
     CHANCE,
     DOWNLINK,
@@ -25,6 +24,7 @@ from tallystick_provisioning import key_file, offer_files, offers, update_comman
 from tallystick_provisioning.errors import FileError, NodeRefused, OfferError, SetupError, StatementFileError
 from tallystick_provisioning.offers import Offer, Talk
 from tallystick_provisioning.update_node import push
+from tallystick_tools.practice_site import make_site
 from tallystick_wire import image, message, transfer
 
 KID = bytes(range(8))

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tallystick_proof import keys, note
-from tallystick_provisioning import boards, node_day, node_plan, trust_setup
+from tallystick_provisioning import boards, node_day, node_plan
 from tallystick_provisioning.node_table import NodeTable
 from tallystick_provisioning.node_view import NodeView
-from tallystick_tools import build_firmware
+from tallystick_tools import practice_site
 from tallystick_tools.emulated_board import EmulatedBoard
 from tallystick_tools.errors import DemoError
 
@@ -39,7 +38,8 @@ def picture(recorder: Callable[[int], Console]) -> tuple[str, str, Console]:
         nodes = stack.enter_context(NodeTable(folder / "nodes.db"))
         view = NodeView(Console(file=io.StringIO(), force_terminal=False), "en", len(NAMES))
         planned = {_serial(number): node_plan.PlannedNode(_serial(number), name) for number, name in enumerate(NAMES)}
-        shared = node_day.shared(_site(folder), _firmware(folder), "TS-1")
+        site, firmware = practice_site.make_site(folder), practice_site.make_firmware(folder)
+        shared = node_day.shared(site, firmware, "TS-1")
         day = node_day.Day(lambda: boards.linked_boards(links), planned, shared, nodes, view)
         work = threading.Thread(target=day.run, args=(PARALLEL, 0))
         work.start()
@@ -51,21 +51,6 @@ def picture(recorder: Callable[[int], Console]) -> tuple[str, str, Console]:
 
 def _serial(number: int) -> str:
     return f"E6605838834{number:05X}"
-
-
-def _site(folder: Path) -> Path:
-    ledger = keys.generate(keys.LEDGER, lambda count: bytes(range(count)))
-    vkey = folder / "ledger.vkey"
-    vkey.write_text(note.VerifierKey("ledger.example/log", note.TYPE_ED25519, ledger.public_key).vkey + "\n", "utf-8")
-    site = folder / "site"
-    trust_setup.carry_out(trust_setup.plan(site, vkey, [], None, 32473, 86400))
-    return site
-
-
-def _firmware(folder: Path) -> Path:
-    tree = folder / "x64"
-    build_firmware.compile_tree("x64", tree, [*build_firmware.everything(), "main.py"])
-    return tree
 
 
 def _wait(condition: Callable[[], bool]) -> None:
