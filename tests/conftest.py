@@ -155,13 +155,14 @@ class Node:
         self.previous, self.seq = self.made[kept].link if lost else self.previous, reserved
         self.boot, self.uptime_ms, self.anchor = self.boot + 1, 0, None
 
-    def measure(self, celsius_cents: int = 450, after_ms: int = MINUTE_MS) -> Reading:
+    def measure(self, celsius_cents: int = 450, after_ms: int = MINUTE_MS, also: Sequence[Record] = ()) -> Reading:
         self.uptime_ms += after_ms
         self.seq += 1
         records = [
             Record("t", "Cel", Decimal(-2, celsius_cents)),
             Record("h", "%RH", Decimal(0, 60)),
             Record("b", "V", Decimal(-3, 3012)),
+            *also,
         ]
         records += self.boot_record.records() if self.boot_record else []
         records += GapRecord(*self.gap).records() if self.gap else []

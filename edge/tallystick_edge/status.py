@@ -16,10 +16,12 @@ from tallystick_proof import entry, keys
 from tallystick_proof.entry import GatewayEntry
 from tallystick_proof.errors import ProofError
 from tallystick_proof.trust import Trust
+from tallystick_wire import reading, senml
 from tallystick_wire.cbor import Map
 from tallystick_wire.errors import WireError
 
 _NOTE_HEAD = bytes([0x86, entry.NOTE])  # how an entry of this kind begins
+_RADIO_NAME = b"\x62" + senml.RADIO.encode("ascii")  # how the name of that record stands in a reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class NodeStatus:
     received_ms: int | None
     drift: Drift | None  # of its clock in its latest boot
     waiting: int  # readings that are stored but not verified, because the kid is not enrolled
+    radio_dbm: int | None  # how strongly its radio heard the network, in the newest reading that says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
         raise StateError(f"{path}: does not exist; has this gateway run?")
     log, known = Log.read_only(path), Known(trust)
     try:
-        clocks = _Clocks()
-        found = recovery.survey(log, known, journal, clocks.see)
+        told = _Told()
+        found = recovery.survey(log, known, journal, told.see)
         epoch, head = log.epoch, log.head
         return Status(
             thumbprint=thumbprint.hex(),
@@ -97,7 +100,7 @@ def read(state_dir: Path, thumbprint: bytes, trust: Trust, journal: Journal) -> 
             bad_rows=len(found.bad_rows),
             statements=known.statements,
             links=_links(log),
-            nodes=[_node(known, kid, clocks) for kid in sorted(known.states.keys() | known.unknown.keys())],
+            nodes=[_node(known, kid, told) for kid in sorted(known.states.keys() | known.unknown.keys())],
         )
     finally:
         log.close()
@@ -138,11 +141,12 @@ def _links(log: Log) -> list[LinkStatus]:
     return list(found.values())
 
 
-class _Clocks:
-    """What the latest boot of each node says about its clock."""
+class _Told:
+    """What the latest boot of each node says about its clock, and its newest reading about its radio."""
 
     def __init__(self) -> None:
         self._watches: dict[bytes, tuple[int, Watch]] = {}
+        self._radios: dict[bytes, StoredReading] = {}
 
     def see(self, stored: StoredReading) -> None:
         boot, watch = self._watches.get(stored.kid, (0, Watch()))
@@ -151,12 +155,19 @@ class _Clocks:
         self._watches[stored.kid] = (boot, watch)
         if stored.chain.boot == boot and stored.received_ms is not None:
             watch.add(stored.chain.uptime_ms, stored.received_ms)
+        newest = self._radios.get(stored.kid)
+        if _RADIO_NAME in stored.data and (newest is None or newest.chain.seq < stored.chain.seq):
+            self._radios[stored.kid] = stored
 
     def drift(self, kid: bytes) -> Drift | None:
         return estimate(self._watches[kid][1].points()) if kid in self._watches else None
 
+    def radio_dbm(self, kid: bytes) -> int | None:
+        value = reading.parse(self._radios[kid].data).pack.get(senml.RADIO) if kid in self._radios else None
+        return value + senml.DBM_OF_ZERO_DBW if type(value) is int else None
 
-def _node(known: Known, kid: bytes, clocks: _Clocks) -> NodeStatus:
+
+def _node(known: Known, kid: bytes, told: _Told) -> NodeStatus:
     key, state = known.node(kid), known.state(kid)
     high, gaps = state.seen.ack()
     return NodeStatus(
@@ -170,6 +181,7 @@ def _node(known: Known, kid: bytes, clocks: _Clocks) -> NodeStatus:
         forks=state.forks,
         given_up=None if state.given_up is None else list(state.given_up),
         received_ms=state.received_ms,
-        drift=clocks.drift(kid),
+        drift=told.drift(kid),
         waiting=len(known.unknown.get(kid, {})),
+        radio_dbm=told.radio_dbm(kid),
     )

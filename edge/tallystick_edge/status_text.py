@@ -62,6 +62,8 @@ def _node_line(node: NodeStatus, now_ms: int) -> Line:
         words.append(f"gave up {node.given_up[0]}-{node.given_up[1]}")
     if node.drift is not None:
         words.append(f"clock {node.drift.ppm:+.1f} ppm (within {node.drift.uncertainty_ppm:.1f})")
+    if node.radio_dbm is not None:
+        words.append(f"hears its network at {node.radio_dbm} dBm")
     if node.forks:
         words.append(f"{node.forks} FORKS")
     if node.revoked:

@@ -181,7 +181,8 @@ class MachineBoard:
         self.storage = Directory("/tallystick", [segment.FOLDER])
         self._uptime = Uptime(time.ticks_ms, time.ticks_diff)  # type: ignore[attr-defined]
         self.cable = StreamLink(sys.stdin.buffer, sys.stdout.buffer)
-        radio = board_radio.link(_text_of("/network.json"), self.uptime_ms, self.note, [sys.stdin.buffer])
+        network = _text_of("/network.json")
+        radio, heard = board_radio.link(network, self.uptime_ms, self.note, [sys.stdin.buffer])
         self.link: "Link" = radio or self.cable
         self.interval_ms = 60_000
         self.batch_readings = batch.MAX_BATCH_READINGS
@@ -202,7 +203,7 @@ class MachineBoard:
         self.random_bytes = os.urandom
         self._machine = machine
         wired = board_sensors.wiring(sys.platform, _text_of("/wiring.json"))
-        self.channels = board_sensors.channels(machine, wired)
+        self.channels = board_sensors.channels(machine, wired) + heard
         self._light = machine.Pin(wired["light"], machine.Pin.OUT)
 
     def uptime_ms(self) -> int:

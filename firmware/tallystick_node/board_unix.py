@@ -17,6 +17,7 @@
     TALLYSTICK_DOOR          1: there is a door switch, readings carry d
     TALLYSTICK_MQTT          "host:port" of a broker that carries the readings; the cable stays for everything else
     TALLYSTICK_MQTT_CA       file with the certificate of the authority that vouches for the broker
+    TALLYSTICK_RADIO_DBM     how strongly its radio hears the network, from -120 to -1; without it readings carry no rs
     TALLYSTICK_SLOTS_DIR     where updates of the firmware go (nowhere: they are refused)
     TALLYSTICK_TRIAL_MS      how long new firmware has to prove itself (an hour)
     TALLYSTICK_ACKS_DIR      where <kid hex>.jsonl gets a line for every reading that is acked
@@ -146,6 +147,11 @@ class UnixBoard:
             names.append("door")
         fault = _fault(os.getenv("TALLYSTICK_FAULT"))
         self.channels = room_sensors.RoomSensors(room, self.uptime_ms, names, fault).channels
+        heard = os.getenv("TALLYSTICK_RADIO_DBM")
+        if heard:
+            from tallystick_node import board_radio
+
+            self.channels.append(board_radio.strength(lambda: int(heard)))
 
 
 def _setting(name: str) -> str:

@@ -159,7 +159,7 @@ class Node:
         if self.updates.on_trial or self.batch.is_urgent:
             return None
         batch = self.batch.sleep(segments.common_payload(config.pen, self.kid))
-        beliefs = [channel.belief.save() for channel in self.board.channels]
+        beliefs = [channel.save() for channel in self.board.channels]
         sent = [self.delivery.sleep(), self.watchdog.progress_ms]
         return [chain.sleep(), batch, self.store.pending_ranges(), given_up.sleep(), sent, beliefs]
 

@@ -47,7 +47,8 @@ class Channel:
     `read()` gives a whole number, or a bool for a switch; SensorError with a fault, OSError for a bus without answer.
     Outside `lowest`..`highest` it is no measurement. From one value to the next it may change by `noise` plus
     `per_minute` for each minute in between (None: by anything); the same number `stuck_after` times in a row is a
-    fault (None: never). `low_priority` channels are left out while flash is short.
+    fault (None: never). `low_priority` channels are left out while flash is short. One that `may_rest` may read None,
+    as a radio does that is off: then the value before holds, and before the first one nothing is told.
 
     Of the site's configuration: `offset` is added to what the sensor says (its calibration), and below `alarm_low` or
     above `alarm_high` a value is urgent.
@@ -63,6 +64,7 @@ class Channel:
         per_minute: "int | None" = None,
         stuck_after: "int | None" = None,
         low_priority: bool = False,
+        may_rest: bool = False,
     ) -> None:
         if name not in senml.CHANNELS:
             raise NodeError("the channel %s is not in senml.CHANNELS" % name)
@@ -73,15 +75,20 @@ class Channel:
         self.per_minute = per_minute
         self.stuck_after = stuck_after
         self.low_priority = low_priority
+        self.may_rest = may_rest
         self.offset = 0
         self.alarm_low: "int | None" = None
         self.alarm_high: "int | None" = None
         self.belief = Belief()
 
     def take(self, uptime_ms: int) -> "tuple[int | None, str]":
-        """(value, "") or (None, fault)."""
+        """(value, ""), (None, fault), or (None, "") from a channel that rests and has never measured."""
         try:
             value = self.read()
+            if value is None and self.may_rest:
+                value = self.belief.last
+                if value is None:
+                    return None, ""
             if isinstance(value, bool):
                 return value, ""
             if not isinstance(value, int):
@@ -96,6 +103,12 @@ class Channel:
         except Exception:  # noqa: BLE001  whatever a driver does: the other channels are measured all the same
             return None, BROKEN_DRIVER
         return value + self.offset, ""
+
+    def save(self) -> "list[Any]":
+        """What deep sleep must keep. One that may rest looks once more: after the sleep it may have nothing to say."""
+        if self.may_rest:
+            self.take(0)
+        return self.belief.save()
 
     def record(self, value: int) -> senml.Record:
         unit, exponent = senml.CHANNELS[self.name]
@@ -204,9 +217,9 @@ def measure(channels: "list[Channel]", uptime_ms: int, essentials_only: bool = F
         if essentials_only and channel.low_priority:
             continue
         value, fault = channel.take(uptime_ms)
-        if value is None:
+        if fault:
             faults.append("%s: %s" % (channel.name, fault))
-        else:
+        elif value is not None:
             records.append(channel.record(value))
         urgent = channel.is_urgent(value, fault) or urgent
     if not records and not faults:

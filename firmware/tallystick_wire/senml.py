@@ -30,7 +30,8 @@ MAX_NAME_LETTERS = 2
 
 # The channels every node may have: name -> (unit, decimal exponent). Humidity is whole percent: no common sensor is
 # better than 1.5 %, and with it a reading of t, h and b is exactly the 210 bytes that DESIGN allows at worst.
-# o: the node's own case opened; p, pb, pc, pd: probes on a cable; f: which channels have no value now, and why.
+# o: the node's own case opened; p, pb, pc, pd: probes on a cable; rs: how strongly the node's radio hears its network;
+# f: which channels have no value now, and why.
 CHANNELS = {
     "t": ("Cel", -2),
     "h": ("%RH", 0),
@@ -41,8 +42,11 @@ CHANNELS = {
     "pb": ("Cel", -2),
     "pc": ("Cel", -2),
     "pd": ("Cel", -2),
+    "rs": ("dBW", 0),
     "f": (None, None),
 }
+RADIO = "rs"
+DBM_OF_ZERO_DBW = 30  # what people and chips say in dBm: SenML's registry has dBW, dBm is a secondary unit (RFC 8798)
 
 KID_BYTES = 8
 _BASE_NAME_PREFIX = "urn:dev:os:"

@@ -23,6 +23,7 @@ CHANNEL_NAMES = {
     "pb": "second probe temperature",
     "pc": "third probe temperature",
     "pd": "fourth probe temperature",
+    "rs": "radio signal received",
     "f": "faults",
 }
 

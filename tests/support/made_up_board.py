@@ -4,7 +4,7 @@
 
 Its file system is a LittleFS in RAM, mounted at the root; its port is standard input and output; on its pins hang
 emulated chips. PLATFORM is what sys.platform says there; WIRING and NETWORK the texts of /wiring.json, /network.json.
-Its Wi-Fi never finds its network.
+Its Wi-Fi joins a network that is called "here", hears it at -61 dBm, and finds no other.
 """
 
 import os
@@ -94,17 +94,26 @@ class Rtc:
 class Wlan:
     def __init__(self, kind: int) -> None:
         self.is_on = False
+        self.joined = ""
 
     def active(self, on: "bool | None" = None) -> bool:
         self.is_on = self.is_on if on is None else on
         return self.is_on
 
     def isconnected(self) -> bool:
-        return False
+        return self.is_on and self.joined == "here"
 
     def connect(self, name: str, password: str) -> None:
         if not self.is_on:
             raise OSError
+        self.joined = name
+
+    def status(self, what: str) -> int:
+        if what != "rssi":
+            raise ValueError("unknown status param")
+        if not self.isconnected():
+            raise OSError
+        return -61
 
 
 class NetworkModule:

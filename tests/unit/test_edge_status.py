@@ -15,6 +15,7 @@ from tallystick_edge.errors import StateError
 from tallystick_edge.journal import Journal
 from tallystick_edge.log import Head, Log
 from tallystick_proof import entry
+from tallystick_wire.senml import Record
 
 START_MS = 1_760_000_000_000
 MINUTE_MS = 60_000
@@ -102,6 +103,22 @@ def test_a_node_shows_its_clock_and_what_it_gave_up(story: Story) -> None:
     told = json.loads(story.read().json())["nodes"][0]
     assert (told["given_up"], told["gaps"]) == ([21, 24], [[25, 25]])
     assert set(told["drift"]) == {"ppm", "uncertainty_ppm", "points", "span_ms"}
+
+
+def test_a_node_shows_how_its_newest_reading_says_that_its_radio_hears(story: Story) -> None:
+    """A backlog comes later than what was measured later; a reading without it takes nothing back."""
+
+    def said(dbw: int) -> bytes:
+        return bytes(story.world.nodes["node-a"].measure(also=[Record("rs", "dBW", dbw)]).data)
+
+    story.minutes(1)
+    assert story.read().nodes[0].radio_dbm is None
+    older, newer = said(-100), said(-121)
+    for data in (newer, older):
+        story.log.commit([story.maker.reading(data, "serial:x")], ())
+    story.minutes(1)
+    assert story.read().nodes[0].radio_dbm == -91
+    assert ", hears its network at -91 dBm, heard " in story.lines()[-1][0]
 
 
 def test_a_new_boot_has_a_new_clock(story: Story) -> None:

@@ -60,6 +60,13 @@ SCENARIOS = {
     "battery calibrated": "b=3600",
     "battery wire off": "f=b: out of range",
     "battery divider broken": "f=b: out of range",
+    # radio, in dBW: 30 below dBm
+    "radio well": "t=412 rs=-91",
+    "radio that was never joined": "t=412",
+    "radio off": "t=412 rs=-91 | t=412 rs=-100",
+    "radio off over a deep sleep": "t=412 rs=-91",
+    "radio of a port that does not tell": "t=412 | t=412 | t=412",
+    "radio goes as it is asked": "t=412 rs=-91 | t=412 rs=-91",
 }
 
 
@@ -86,6 +93,12 @@ def test_a_shorted_line_is_not_zero_degrees() -> None:
 def test_probes_are_told_apart_by_their_ids() -> None:
     assert scenarios.run("three probes").startswith("p=100 pb=200 pc=300 |")
     assert scenarios.run("three probes nobody named") == "f=p: which probe"
+
+
+def test_a_radio_that_rests_is_no_fault_and_what_it_heard_last_still_holds() -> None:
+    assert scenarios.run("radio off") == "t=412 rs=-91 | t=412 rs=-100"
+    assert scenarios.run("radio off over a deep sleep") == "t=412 rs=-91"
+    assert scenarios.run("radio that was never joined") == "t=412"
 
 
 def test_every_scenario_is_expected() -> None:

@@ -1,6 +1,7 @@
 """Plan, self-test, watch and list of many nodes, without a board."""
 
 import io
+import json
 import threading
 from pathlib import Path
 
@@ -301,10 +302,34 @@ def test_a_board_gets_compiled_files_of_its_own_machine_only() -> None:
     assert not flash_board.runs_on(b"M\6\x09\x1f", board["x64"]), "native code of another sub-version"
 
 
-def test_silent_nodes_come_first_in_a_survey() -> None:
-    def node(serial: str) -> KnownNode:
-        return KnownNode(serial, serial, "", "", serial * 64, "", "", None, "", "done", "", "", 0, 0, 0)
+def listed(serial: str) -> KnownNode:
+    return KnownNode(serial, serial, "", "", serial * 64, "", "", None, "", "done", "", "", 0, 0, 0)
 
+
+def test_silent_nodes_come_first_in_a_survey() -> None:
     told = {"a" * 64: {"received_ms": 100_000, "gaps": []}, "b" * 64: {"received_ms": 1_000, "gaps": [[1, 3]]}}
-    heard = node_survey.compare([node("a"), node("b"), node("c")], told, 130_000, 60)
+    heard = node_survey.compare([listed("a"), listed("b"), listed("c")], told, 130_000, 60)
     assert [(one.serial, one.heard, one.missing) for one in heard] == [("b", False, 3), ("c", False, 0), ("a", True, 0)]
+
+
+def test_a_survey_names_the_weakest_radio_and_what_to_do(tmp_path: Path) -> None:
+    """Through the file that the gateway's command wrote."""
+    path, radios = tmp_path / "status.json", {"a": -91, "b": -61, "c": None, "d": -80}
+    nodes: list[dict[str, object]] = [
+        {"thumbprint": serial * 64, "received_ms": 100_000, "gaps": [], "radio_dbm": dbm}
+        for serial, dbm in radios.items()
+    ]
+    path.write_text(json.dumps({"nodes": nodes}), "utf-8")
+    found = node_survey.compare([*map(listed, radios)], node_survey.read_status(path), 130_000, 60)
+    assert [(one.serial, one.radio_dbm, one.weak) for one in found] == [
+        ("a", -91, True),
+        ("b", -61, False),
+        ("c", None, False),
+        ("d", -80, False),
+    ]
+    assert node_survey.summary(found, 60) == "4 of 4 heard within 60 s, worst -91 dBm (a)"
+    assert found[0].line().startswith("WEAK   a (a) at ?: heard 30 s ago, -91 dBm: hang it higher")
+    assert found[1].line() == "ok     b (b) at ?: heard 30 s ago, -61 dBm"
+    assert "dBm" not in found[2].line()
+    cable_only = node_survey.compare([listed("c")], node_survey.read_status(path), 130_000, 60)
+    assert node_survey.summary(cable_only, 60) == "1 of 1 heard within 60 s"

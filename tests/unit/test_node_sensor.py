@@ -85,7 +85,7 @@ def test_a_reading_is_never_empty() -> None:
 def test_many_faults_fit_their_text() -> None:
     channels = [Channel(name, says(SensorError("x" * 99)), 0, 1) for name in CHANNELS if name != "f"]
     text = shown(measure(channels, 0))[0][2]
-    assert text == "t: {0}; h: {0}; b: {0}; +6".format("x" * sensor.MAX_FAULT_CHARACTERS)
+    assert text == "t: {0}; h: {0}; b: {0}; +7".format("x" * sensor.MAX_FAULT_CHARACTERS)
     for count in range(1, 10):
         assert len(sensor.told(["pb: " + "x" * sensor.MAX_FAULT_CHARACTERS] * count)) <= sensor.MAX_FAULTS_CHARACTERS
 

@@ -3,6 +3,7 @@
 import hashlib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -115,9 +116,7 @@ def test_a_twin_remembers(files: Files) -> None:
 
 @pytest.mark.parametrize("copy", ["t.0", "t.1"])
 @pytest.mark.parametrize("writes", [1, 2, 3])
-def test_one_damaged_copy_costs_at_most_one_write(
-    storage: MemoryStorage, files: Files, copy: str, writes: int
-) -> None:
+def test_one_damaged_copy_costs_at_most_one_write(storage: MemoryStorage, files: Files, copy: str, writes: int) -> None:
     twin = Twin(files, "t")
     for value in range(1, writes + 1):
         twin.save(value)
@@ -288,9 +287,19 @@ KID, PEN = bytes(range(8)), 32473
 SEGMENT_READINGS = MAX_BATCH_READINGS
 
 
+DEGREES = ("Cel", senml.Decimal(-2, -1850))
+MEASURED: dict[str, tuple[str | None, Any]] = {
+    "h": ("%RH", 70),
+    "b": ("V", senml.Decimal(-3, 3600)),
+    "rs": ("dBW", -121),
+    "d": (None, False),
+    "o": (None, False),
+}
+
+
 def signed(seq: int, *channels: str) -> bytes:
     """A reading as a node makes it, with a signature of zeros."""
-    records = [senml.Record(name, "Cel", senml.Decimal(-2, seq % 5000)) for name in channels or ("t", "p")]
+    records = [senml.Record(name, *MEASURED.get(name, DEGREES)) for name in channels or ("t", "p")]
     pack = senml.encode_pack(senml.base_name(PEN, KID), records)
     return reading.build(KID, reading.Chain(3, seq, 60_000 * seq, LINK, None), pack, lambda _: bytes(64))
 
@@ -310,10 +319,19 @@ def test_whatever_is_kept_comes_back(data: bytes) -> None:
             assert shared.grow(shared.shrink(one)) == one
 
 
-def test_twenty_readings_of_five_channels_fit_one_flash_block() -> None:
-    shared, channels = segment.common(PEN, KID), ("t", "p", "pb", "pc", "pd")
+def segment_bytes(*channels: str) -> int:
+    """Of twenty readings, with the file's checksum."""
+    shared = segment.common(PEN, KID)
     kept = [cbor.encode(shared.shrink(signed(1_000_000 + number, *channels))) for number in range(SEGMENT_READINGS)]
-    assert sum(map(len, kept)) + 4 <= 4096
+    return sum(map(len, kept)) + 4
+
+
+def test_twenty_readings_of_five_channels_fit_one_flash_block() -> None:
+    assert segment_bytes("t", "p", "pb", "pc", "pd") <= 4096
+
+
+def test_twenty_readings_of_a_wi_fi_node_with_a_probe_and_switches_fit_one_flash_block() -> None:
+    assert segment_bytes("t", "h", "p", "b", "d", "o", "rs") <= 4096
 
 
 @pytest.mark.parametrize(
