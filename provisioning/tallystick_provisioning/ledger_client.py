@@ -1,11 +1,13 @@
 """Post statements to the ledger's one door, `POST /entries`. Foreign errors are translated here only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from tallystick_proof import statement
+from tallystick_proof.errors import StatementError
 from tallystick_provisioning import address
 from tallystick_provisioning.errors import LedgerRefused, LedgerUnreachable
 from tallystick_provisioning.outbox import Outbox
@@ -56,25 +58,27 @@ class LedgerClient:
 
     def deliver(self, outbox: Outbox) -> list[Delivery]:
         """Post everything that waits, oldest first; stops trying when the ledger is away."""
-        deliveries = []
+        return list(self.deliver_each(outbox))
+
+    def deliver_each(self, outbox: Outbox) -> Iterator[Delivery]:
+        """The same, each posted when it is asked for."""
         away: str | None = None
         for path in outbox.waiting():
-            if away is not None:
-                deliveries.append(Delivery(path, None, waits=away))
-                continue
-            try:
-                posted = self.post(path.read_bytes())
-            except LedgerRefused as error:
-                outbox.refused(path)
-                deliveries.append(Delivery(path, None, refused=str(error)))
-            except LedgerUnreachable as error:
-                away = str(error)
-                deliveries.append(Delivery(path, None, waits=away))
-            else:
-                # A crash before this line posts the statement again: the same statement, the same entry.
-                outbox.delivered(path)
-                deliveries.append(Delivery(path, posted))
-        return deliveries
+            delivery = self._deliver(outbox, path) if away is None else Delivery(path, None, waits=away)
+            away = delivery.waits
+            yield delivery
+
+    def _deliver(self, outbox: Outbox, path: Path) -> Delivery:
+        try:
+            posted = self.post(path.read_bytes())
+        except (LedgerRefused, StatementError) as error:
+            outbox.refused(path)
+            return Delivery(path, None, refused=str(error))
+        except LedgerUnreachable as error:
+            return Delivery(path, None, waits=str(error))
+        # A crash before this line posts the statement again: the same statement, the same entry.
+        outbox.delivered(path)
+        return Delivery(path, posted)
 
 
 def _posted(url: str, identity: bytes, response: httpx.Response) -> Posted:

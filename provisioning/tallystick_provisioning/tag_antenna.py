@@ -11,7 +11,10 @@ SENSE_S = 1.0  # how long one look for a tag may take; in between a person can s
 
 
 class Antenna:
-    """A reader that is opened again when it vanishes. `lost` and `two` are told once each time it happens."""
+    """A reader that is opened again when it vanishes. `lost` and `two` are told once each time it happens.
+
+    `idle` is called between two looks for the next tag.
+    """
 
     def __init__(
         self,
@@ -19,9 +22,10 @@ class Antenna:
         lost: Callable[[str], None],
         two: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_reader, self._lost, self._two = open_reader, lost, two
-        self._monotonic = monotonic
+        self._monotonic, self._idle = monotonic, idle
         self._first: Reader | None = None
         self._sees_two = False
         self.reader: Reader = SteadyReader(self._open, lost, monotonic=monotonic)
@@ -34,6 +38,7 @@ class Antenna:
         """The UID of the next tag; None when none came in `patience_s` (None: wait for ever)."""
         until = None if patience_s is None else self._monotonic() + patience_s
         while True:
+            self._idle()
             left_s = SENSE_S if until is None else max(0.0, until - self._monotonic())
             found = self.look(min(SENSE_S, left_s))
             if found is not None or (until is not None and self._monotonic() >= until):

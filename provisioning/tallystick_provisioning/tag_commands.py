@@ -11,7 +11,7 @@ from tallystick_provisioning.label_printer import LabelPrinter
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.tag_job import WRITING, Job
 from tallystick_provisioning.tag_run import Run, View
-from tallystick_provisioning.tag_sending import report_deliveries
+from tallystick_provisioning.tag_sending import sending
 from tallystick_provisioning.tag_signing import Signing
 from tallystick_provisioning.tag_words import Words, choose
 
@@ -45,7 +45,7 @@ def write(
     job
         Job file.
     ledger
-        Address of the ledger: what is finished is sent at the end.
+        Address of the ledger: what is finished is sent while the run goes on, and waits where there is no network.
     outbox
         Folder where statements wait; default: beside the job. Without --installer, `tag sync` makes them later.
     printer
@@ -57,7 +57,7 @@ def write(
     silent
         No sounds.
     """
-    client = None if ledger is None else LedgerClient(ledger)
+    client = None if ledger is None or at.dry_run else LedgerClient(ledger)
     words, sound = Words(choose(lang)), tag_sound.choose(silent or unattended or at.dry_run)
     try:
         with Job(job) as opened, tag_context.alone(opened):
@@ -65,13 +65,13 @@ def write(
             provider = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, at.installer)
             try:
                 title = f"{job.name}  {opened.head.chip}  {at.reader}"
-                with tag_view.choose(words, sound, title, unattended or at.dry_run) as view:
+                view = tag_view.choose(words, sound, title, unattended or at.dry_run)
+                with sending(opened, signing, client) as sender, view:
                     run, labels = _run(opened, provider, signing, view, at, printer, unattended)
+                    run.sender = sender
                     done = run.try_out().good if at.dry_run else _until_told(run)
                 if not at.dry_run:
                     print("\n".join(summary(run) + labels.summary()))
-                if signing is not None and client is not None and not at.dry_run:
-                    report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
             finally:
                 provider.close()
     finally:

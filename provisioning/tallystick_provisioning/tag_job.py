@@ -163,6 +163,10 @@ class Job:
         """Statements that the ledger does not have yet."""
         return int(self._database.table("item").count_where("statement IS NOT NULL AND sent_ms IS NULL"))
 
+    def delivered(self) -> int:
+        """Statements that the ledger has."""
+        return int(self._database.table("item").count_where("sent_ms IS NOT NULL"))
+
     def scanned(self) -> list[bytes]:
         return [bytes.fromhex(row["uid"]) for row in self._database.table("scanned").rows_where(order_by="at_ms, uid")]
 
@@ -224,11 +228,12 @@ class Job:
             gone = {"uid": uid.hex(), "row": row, "at_ms": now_ms}
             self._database.table("abandoned").insert(gone, ignore=True)
 
-    def sent(self, identity: str, now_ms: int) -> None:
-        """The ledger holds the statement with this identity."""
-        with self._atomic():
-            sql = "UPDATE item SET sent_ms = ? WHERE identity = ?"
-            self._database.conn.execute(sql, [now_ms, identity])
+    def sent(self, identities: Sequence[str], now_ms: int) -> None:
+        """The ledger holds the statements with these identities. One transaction, however many."""
+        if identities:
+            with self._atomic():
+                sql = "UPDATE item SET sent_ms = ? WHERE identity = ?"
+                self._database.conn.executemany(sql, [(now_ms, identity) for identity in identities])
 
     def scan(self, uid: bytes, now_ms: int) -> None:
         """Remember a UID for a sealed job; twice is once."""

@@ -13,6 +13,8 @@ from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job, JobItem
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import TagOutcome
 from tallystick_provisioning.tag_originality import NXP, Originality
+from tallystick_provisioning.tag_sender import Sender
+from tallystick_provisioning.tag_signing import note_sent
 
 Work = Callable[..., TagOutcome]
 WORKS: Mapping[str, Work] = {
@@ -36,10 +38,12 @@ class Pass:
     say: Callable[[str], None]
     originality: Originality = NXP
     dry_run: bool = False  # look, say, and write nothing
+    sender: Sender | None = None
     _antenna: Antenna = field(init=False)
 
     def __post_init__(self) -> None:
-        self._antenna = Antenna(self.open_reader, self.say, lambda: self.say("two tags: leave one"))
+        two = "two tags: leave one"
+        self._antenna = Antenna(self.open_reader, self.say, lambda: self.say(two), idle=self._look_at_post)
 
     def __enter__(self) -> "Pass":
         self._antenna.open()
@@ -74,6 +78,10 @@ class Pass:
         """Until the tag of that outcome is gone."""
         if outcome.uid is not None:
             self._antenna.wait_for_removal(outcome.uid, patience_s)
+
+    def _look_at_post(self) -> None:
+        if self.sender is not None:
+            note_sent(self.job, self.sender.collect(), now_ms)
 
     def _work(self, what: str, uid: bytes, expected: JobItem | None) -> TagOutcome:
         own = self.job.of_uid(uid)

@@ -9,8 +9,10 @@ from tallystick_provisioning import tag_context, tag_label_text
 from tallystick_provisioning.at_reader import AtReader
 from tallystick_provisioning.errors import ItemError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.tag_job import WRITTEN, Job
 from tallystick_provisioning.tag_pass import Pass
+from tallystick_provisioning.tag_sending import sending
 
 
 @reporting()
@@ -29,7 +31,7 @@ def verify(job: Path, *, at: AtReader) -> int:
 
 
 @reporting()
-def lock(job: Path, *, at: AtReader) -> int:
+def lock(job: Path, *, at: AtReader, ledger: str | None = None, outbox: Path | None = None) -> int:
     """The second pass: lock every written tag, one after the other. Nobody can change a locked tag again, you neither.
 
     Look at labels and tags before. In a sealed job the keys of each locked tag are erased.
@@ -41,9 +43,16 @@ def lock(job: Path, *, at: AtReader) -> int:
     ----------
     job
         Job file.
+    ledger
+        Address of the ledger: statements that still wait are sent meanwhile.
+    outbox
+        Folder where statements wait; default: beside the job.
     """
+    client = None if ledger is None or at.dry_run else LedgerClient(ledger)
     with _bench(job, at) as bench:
-        outcomes = bench.all("lock", at.patience, lambda: bench.job.counts()[WRITTEN] > 0)
+        signing = None if client is None else tag_context.signing(bench.job, at.installer, at.trust, outbox)
+        with sending(bench.job, signing, client) as bench.sender:
+            outcomes = bench.all("lock", at.patience, lambda: bench.job.counts()[WRITTEN] > 0)
         left = bench.job.counts()[WRITTEN]
     would = "would be " if at.dry_run else ""
     print(f"{sum(outcome.good for outcome in outcomes)} {would}locked, {left} left")

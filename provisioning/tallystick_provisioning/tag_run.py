@@ -18,7 +18,8 @@ from tallystick_provisioning.tag_job import WAITING, WRITING, WRITTEN, Job, JobI
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import TagOutcome
 from tallystick_provisioning.tag_originality import NXP, Originality
-from tallystick_provisioning.tag_signing import Signing
+from tallystick_provisioning.tag_sender import Sender
+from tallystick_provisioning.tag_signing import Signing, note_sent
 
 TRIES = 3  # of a tag that moved while it was written and lies there again
 
@@ -35,6 +36,7 @@ class Progress:
     rejects: list[tuple[str, int]]  # (code, how many)
     seconds_per_tag: float | None
     queued: int  # statements that the ledger does not have yet
+    sent: int  # statements that it has
 
     @property
     def left(self) -> int:
@@ -76,12 +78,15 @@ class Run:
     originality: Originality = NXP
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     monotonic: Callable[[], float] = time.monotonic
+    sender: Sender | None = None
     _antenna: Antenna = field(init=False)
     _pace: "Pace" = field(init=False)
 
     def __post_init__(self) -> None:
         self._pace = Pace()
-        self._antenna = Antenna(self.open_reader, lambda _: self._show("reader"), self._two_tags, self.monotonic)
+        self._antenna = Antenna(
+            self.open_reader, lambda _: self._show("reader"), self._two_tags, self.monotonic, self._look_at_post
+        )
 
     def go(self) -> bool:
         """Write tags until no item is open, nobody comes any more, or Ctrl-C. Whether the job is done."""
@@ -216,8 +221,17 @@ class Run:
         """Statement first, keys last: a crash in between leaves keys that the next start erases."""
         if self.signing is not None and item.sent_ms is None:
             self.signing.state(self.job, item)
+            if self.sender is not None:
+                self.sender.wake()
         if not self.job.head.will_lock and item.uid is not None:
             self.keys.finished(item.uid)
+
+    def _look_at_post(self) -> None:
+        """While no tag is there: what the ledger has meanwhile."""
+        delivered = [] if self.sender is None else self.sender.collect()
+        if delivered:
+            note_sent(self.job, delivered, self.now_ms)
+            self._show("waiting", self.job.next_waiting())
 
     def _two_tags(self) -> None:
         """Nothing is touched until one of them is gone."""
@@ -242,6 +256,7 @@ class Run:
             rejects=self.job.rejects(),
             seconds_per_tag=self._pace.seconds,
             queued=self.job.queued(),
+            sent=self.job.delivered(),
         )
 
 

@@ -1,6 +1,7 @@
 """`tallystick tag sync`: statements about finished tags, on their way to the ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tallystick_provisioning import tag_context
@@ -8,6 +9,8 @@ from tallystick_provisioning.errors import JobError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import Delivery, LedgerClient
 from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job
+from tallystick_provisioning.tag_sender import Sender
+from tallystick_provisioning.tag_signing import Signing, note_sent
 
 
 @reporting()
@@ -45,6 +48,23 @@ def sync(
             return DONE
         signing.state_all(opened)
         return report_deliveries(signing.send(opened, client, tag_context.now_ms), print)
+
+
+@contextmanager
+def sending(job: Job, signing: Signing | None, ledger: LedgerClient | None) -> Iterator[Sender | None]:
+    """What posts a job's statements while its tags are worked on; at the end it says what became of them."""
+    if ledger is None:
+        yield None
+        return
+    if signing is None:
+        raise JobError("--ledger needs --installer and --trust: only signed statements can be sent")
+    signing.state_all(job)
+    with Sender(ledger, signing.outbox) as sender:
+        yield sender
+        if sender.waiting():
+            print("sending what waits; Ctrl-C leaves it to `tag sync`", flush=True)
+    note_sent(job, sender.collect(), tag_context.now_ms)
+    report_deliveries([*sender.deliveries, *sender.waiting()], print)
 
 
 def report_deliveries(deliveries: Sequence[Delivery], say: Callable[[str], None]) -> int:

@@ -1,7 +1,7 @@
 """Finished tags become signed statements, kept in an outbox and posted when there is a network. May be run again."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tallystick_proof import keys, statement
@@ -41,7 +41,10 @@ class Signing:
     def send(self, job: Job, client: LedgerClient, now_ms: Callable[[], int]) -> list[Delivery]:
         """Post what waits, and note in the job what the ledger has."""
         deliveries = client.deliver(self.outbox)
-        for delivery in deliveries:
-            if delivery.posted is not None:
-                job.sent(delivery.posted.identity.hex(), now_ms())
+        note_sent(job, deliveries, now_ms)
         return deliveries
+
+
+def note_sent(job: Job, deliveries: Iterable[Delivery], now_ms: Callable[[], int]) -> None:
+    """Note in the job what the ledger has. A crash before it sends those again at the next run: the same entries."""
+    job.sent([delivery.posted.identity.hex() for delivery in deliveries if delivery.posted is not None], now_ms())

@@ -267,7 +267,7 @@ def test_stating_twice_is_stating_once(tmp_path: Path) -> None:
         assert signs.state_all(job) == 2
         assert sorted(path.name for path in signs.outbox.waiting()) == before
         for path in signs.outbox.waiting():
-            job.sent(path.stem, 5)
+            job.sent([path.stem], 5)
             signs.outbox.delivered(path)
         assert (signs.state_all(job), job.queued(), signs.outbox.waiting()) == (0, 0, [])
 

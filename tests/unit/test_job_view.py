@@ -17,7 +17,7 @@ from tallystick_provisioning.tag_view import Lines, Screen
 from tallystick_provisioning.tag_words import Words
 from tallystick_tools.tag_field import Field
 
-PROGRESS = Progress(300, 123, 1, [("duplicate", 3), ("signature", 1)], 2.5, 124)
+PROGRESS = Progress(300, 123, 1, [("duplicate", 3), ("signature", 1)], 2.5, 124, 12)
 
 
 class Heard:
@@ -51,7 +51,7 @@ def moments(item: JobItem) -> list[Moment]:
         Moment("wrong", PROGRESS, item, uid(1), outcome=wrong),
         Moment("wrong", PROGRESS, outcome=tag_outcomes.two_tags()),
         Moment("reader", PROGRESS),
-        Moment("finished", Progress(300, 300, 0, [], 2.5, 0)),
+        Moment("finished", Progress(300, 300, 0, [], 2.5, 0, 300)),
     ]
 
 
@@ -77,7 +77,7 @@ def test_figures_are_on_the_screen(item: JobItem) -> None:
     text = "\n".join(drawn(moments(item)[0]))
     for shown in ("123/300", "left 177", "unfinished 1", "2.5 s per tag", "0:07:22", "duplicate 3, signature 1"):
         assert shown in text
-    assert "124 statements wait for the ledger" in text
+    assert "statements: 12 sent, 124 wait for the ledger" in text
     assert "row 2  serial S0" in text
 
 
@@ -208,5 +208,5 @@ def test_pace_is_reckoned_over_the_last_tags() -> None:
     for at in (0.0, 100.0, 101.0, 102.0, 103.0):
         pace.add(at)
     assert pace.seconds == 1.0
-    assert Progress(10, 4, 0, [], 2.0, 0).seconds_left == 12.0
-    assert Progress(10, 4, 0, [], None, 0).seconds_left is None
+    assert Progress(10, 4, 0, [], 2.0, 0, 0).seconds_left == 12.0
+    assert Progress(10, 4, 0, [], None, 0, 0).seconds_left is None

@@ -1,0 +1,135 @@
+"""Statements go out while tags are written: one thread, an outbox that is the truth, a ledger that may hang."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tag_support import Hand, blank, make_job, run
+
+from tallystick_proof import statement
+from tallystick_proof.keys import Signer
+from tallystick_provisioning.ledger_client import LedgerClient
+from tallystick_provisioning.outbox import Outbox
+from tallystick_provisioning.tag_job import Job
+from tallystick_provisioning.tag_sender import Sender
+from tallystick_provisioning.tag_signing import Signing, note_sent
+from tallystick_tools.tag_field import Field
+
+URL = "http://ledger.example"
+AT_MOST_S = 20.0  # a test whose promise is broken ends nevertheless
+
+
+class Network(httpx.BaseTransport):
+    """A ledger at the end of a wire that a test holds: it takes statements, refuses some, or lets them hang."""
+
+    def __init__(self, refuses: Callable[[str], bool] = lambda item: False, hangs: bool = False) -> None:
+        self.refuses = refuses
+        self.taken: list[str] = []
+        self.threads: set[str] = set()
+        self.gave_up = False
+        self.asked, self.goes_on = threading.Event(), threading.Event()
+        if not hangs:
+            self.goes_on.set()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.threads.add(threading.current_thread().name)
+        self.asked.set()
+        if not self.goes_on.wait(AT_MOST_S):
+            self.gave_up = True
+            raise httpx.ReadTimeout("nothing came")
+        one = statement.parse(request.read())
+        if self.refuses(one.body["item"]):
+            return httpx.Response(422, json={"detail": "no such installer"})
+        self.taken.append(one.body["item"].rpartition("/")[2])
+        return httpx.Response(201, json={"identity": one.identity.hex(), "index": None})
+
+
+@pytest.fixture
+def signing(tmp_path: Path) -> Signing:
+    return Signing(Signer("installer", bytes(32)), "ledger.example/log", Outbox(tmp_path / "outbox"))
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    with Job(make_job(tmp_path / "j", 3, "ntag215")) as made:
+        yield made
+
+
+def written(job: Job, signing: Signing, sender: Sender | None = None) -> Hand:
+    """All three tags of the job."""
+    hand = Hand(Field(), [blank("ntag215", number) for number in range(3)])
+    loop = run(job, hand, signing=signing)
+    loop.sender = sender
+    assert loop.go()
+    return hand
+
+
+def test_what_is_finished_is_sent_by_another_thread(job: Job, signing: Signing) -> None:
+    network = Network()
+    with Sender(LedgerClient(URL, network), signing.outbox) as sender:
+        written(job, signing, sender)
+    assert sorted(network.taken) == ["S0", "S1", "S2"]
+    assert network.threads == {"sender"}
+    assert signing.outbox.waiting() == []
+
+
+def test_a_ledger_that_hangs_delays_no_tag_and_not_the_end(job: Job, signing: Signing) -> None:
+    network = Network(hangs=True)
+    sender = Sender(LedgerClient(URL, network), signing.outbox)
+    with sender:
+        hand = written(job, signing, sender)
+        assert network.asked.wait(AT_MOST_S)
+        assert (hand.codes, network.taken) == (["done"] * 3, [])
+        sender.close(within_s=0.1)
+        assert not network.gave_up, "the end did not wait for it"
+        assert network.threads == {"sender"}, "the tags' thread asked no ledger"
+        assert len(sender.waiting()) == 3, "and what nobody confirmed waits"
+        network.goes_on.set()
+
+
+def test_a_statement_leaves_the_outbox_only_when_the_ledger_has_it(job: Job, signing: Signing) -> None:
+    network = Network(hangs=True)
+    written(job, signing)
+    with Sender(LedgerClient(URL, network), signing.outbox) as sender:
+        assert network.asked.wait(AT_MOST_S)
+        assert len(signing.outbox.waiting()) == 3
+        assert sender.collect() == []
+        network.goes_on.set()
+    assert signing.outbox.waiting() == []
+
+
+def test_a_refused_statement_is_never_noted_as_sent_and_holds_up_no_other(job: Job, signing: Signing) -> None:
+    network = Network(refuses=lambda item: item.endswith("/S0"))
+    with Sender(LedgerClient(URL, network), signing.outbox) as sender:
+        written(job, signing, sender)
+    note_sent(job, sender.collect(), lambda: 7)
+    assert {item.item.serial: item.sent_ms is not None for item in job.items()} == {"S0": False, "S1": True, "S2": True}
+    refused = [delivery.refused for delivery in sender.deliveries if delivery.refused]
+    assert refused == [f"{URL} says 422: no such installer"]
+    assert [path.suffix for path in signing.outbox.folder.iterdir()] == [".refused"]
+
+
+def test_what_is_no_statement_is_set_aside(job: Job, signing: Signing) -> None:
+    written(job, signing)
+    (signing.outbox.folder / "damaged.cose").write_bytes(b"\x84")
+    network = Network()
+    deliveries = LedgerClient(URL, network).deliver(signing.outbox)
+    assert [delivery.path.stem for delivery in deliveries if delivery.refused] == ["damaged"]
+    assert len(network.taken) == 3
+    assert signing.outbox.waiting() == []
+
+
+def test_the_view_counts_what_is_sent_and_what_waits(job: Job, signing: Signing) -> None:
+    network = Network()
+    signing.state_all(job)
+    with Sender(LedgerClient(URL, network), signing.outbox) as sender:
+        hand = written(job, signing, sender)
+    job.sent([delivery.posted.identity.hex() for delivery in sender.collect() if delivery.posted], 7)
+    seen = [(moment.progress.sent, moment.progress.queued) for moment in hand.moments]
+    assert seen[0] == (0, 0)
+    assert all(
+        sent + queued <= moment.progress.written for (sent, queued), moment in zip(seen, hand.moments, strict=True)
+    )
+    assert (job.delivered(), job.queued()) == (3, 0)
