@@ -13,6 +13,7 @@ from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message, reading, transfer
 
 TRIAL_MS = 3000
+WATCHDOG_MS = 5000  # a node on a busy computer needs a second for what a board does in its eight
 
 
 @pytest.fixture
@@ -118,6 +119,33 @@ def test_broken_firmware_is_rolled_back(cable: Cable, node: UnixNode, change: st
     assert again.firmware_hash == before.firmware_hash
     assert word(cable, one) == "updates_failed_before"
     until(lambda: node.counts().get("updates_rolled_back") == 1, cable)
+
+
+def test_firmware_that_hangs_at_import_is_rolled_back(make_node: Callable[..., UnixNode]) -> None:
+    """Nothing of it ever runs a turn: the watchdog that the loader started ends its only boot."""
+    node = make_node(trial_ms=TRIAL_MS, watchdog_ms=WATCHDOG_MS)
+    opened = Cable(node.port)
+    opened.ask(LINK, "linked")
+    before = boot_record(opened, 1)
+    one = firmware(whole_image("\nwhile True:\n    pass\n"))
+    assert word(opened, one) == transfer.LOADED
+    again = boot_record(opened, 2)
+    assert (again.firmware_hash, again.reset_cause) == (before.firmware_hash, "watchdog")
+    assert word(opened, one) == "updates_failed_before"
+    until(lambda: node.counts().get("updates_rolled_back") == 1, opened)
+    opened.close()
+
+
+def test_the_watchdog_over_a_trial_leaves_firmware_that_works_alone(make_node: Callable[..., UnixNode]) -> None:
+    node = make_node(watchdog_ms=WATCHDOG_MS)
+    opened = Cable(node.port)
+    opened.ask(LINK, "linked")
+    one = firmware(whole_image("\n# watched\n"))
+    assert word(opened, one) == transfer.LOADED
+    assert boot_record(opened, 2).reset_cause == "power-on"
+    opened.ack(LINK_KEY)
+    until(lambda: word(opened, one) == transfer.CURRENT, opened)
+    opened.close()
 
 
 def test_firmware_whose_readings_nobody_acks_is_rolled_back(cable: Cable, node: UnixNode) -> None:

@@ -1,9 +1,11 @@
 """The seam to the hardware: what a board must offer, and which board this is.
 
-The only module that may import `machine`, and it does so only on a real board.
+Only modules named board may import `machine`, and they do so only on a real board.
 """
 
 import sys
+
+from tallystick_node import board_watchdog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,8 +133,6 @@ if TYPE_CHECKING:
             """After a failure: as if the power came back. May return, with the uptime at 0."""
 
 
-WATCHDOG_MS = 8000  # an RP2040 counts to 8388; signing a batch takes a board some 3 s
-WATCHDOG_MS_ESP32 = 30_000  # a name look-up that nobody answers takes longer than 8 s
 LINGER_MS = 3000
 LISTEN_MS = 60_000  # somebody who connects a cable and presses reset has a minute
 SHORTEST_SLEEP_MS = 5000  # waking costs a second or two of work
@@ -193,7 +193,7 @@ class MachineBoard:
         # Who has a cable has power; and an RP2040 has no memory that lasts.
         sleeps = sys.platform == "esp32" and self.link is not self.cable
         self.rtc_memory = MachineRtcMemory(machine) if sleeps else None
-        self._watchdog: "Any" = None
+        self._watchdog: "board_watchdog.Watchdog | None" = None
         partitions = slots_partition.here(loader.BOARD_FOLDER)
         self.slots: "Slots" = partitions or slots.FileSlots(loader.BOARD_FOLDER)
         self.segment_limit = SEGMENT_LIMIT_ESP32 if sys.platform == "esp32" else SEGMENT_LIMIT
@@ -223,8 +223,7 @@ class MachineBoard:
 
     def feed(self) -> None:
         if self._watchdog is None:
-            patience_ms = WATCHDOG_MS_ESP32 if sys.platform == "esp32" else WATCHDOG_MS
-            self._watchdog = self._machine.WDT(timeout=patience_ms)  # from here on nobody can stop it
+            self._watchdog = board_watchdog.start()
         self._watchdog.feed()
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:

@@ -20,6 +20,7 @@
     TALLYSTICK_RADIO_DBM     how strongly its radio hears the network, from -120 to -1; without it readings carry no rs
     TALLYSTICK_SLOTS_DIR     where updates of the firmware go (nowhere: they are refused)
     TALLYSTICK_TRIAL_MS      how long new firmware has to prove itself (an hour)
+    TALLYSTICK_WATCHDOG_MS   and _FILE: see board_watchdog
     TALLYSTICK_ACKS_DIR      where <kid hex>.jsonl gets a line for every reading that is acked
 """
 
@@ -28,7 +29,7 @@ import os
 import sys
 import time
 
-from tallystick_node import firmware, loader, room_sensors, segment, slots, update
+from tallystick_node import board_watchdog, firmware, loader, room_sensors, segment, slots, update
 from tallystick_node.clock import Uptime
 from tallystick_node.cold_room import ColdRoom
 from tallystick_node.errors import NodeError, StorageError
@@ -76,6 +77,7 @@ class UnixBoard:
         self.firmware_hash = firmware.firmware_hash([here, here + "/../tallystick_wire"])
         self.random_bytes = os.urandom
         self._acks_folder = os.getenv("TALLYSTICK_ACKS_DIR") or ""
+        self._watchdog: "board_watchdog.Watchdog | None" = None
         self._power_on()
 
     def uptime_ms(self) -> int:
@@ -94,7 +96,9 @@ class UnixBoard:
         self.reboot()
 
     def feed(self) -> None:
-        """No watchdog stands over a computer's process."""
+        if self._watchdog is None:
+            self._watchdog = board_watchdog.start()
+        self._watchdog.feed()
 
     def acked(self, kid: bytes, seq: int, identity: bytes) -> None:
         if not self._acks_folder:

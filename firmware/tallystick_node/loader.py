@@ -41,6 +41,7 @@ def main() -> None:
     """Boot after boot would be the board's: this returns when the board says stop, or ends the process."""
     root = folder()
     slot = choose(root) if root else FACTORY
+    watchdog = _watchdog_over_trial(root, slot)
     try:
         app, board = _import(root, slot)
     except Exception as error:  # noqa: BLE001  whatever an image does when it is imported: the one before still works
@@ -48,6 +49,8 @@ def main() -> None:
             _end(error)
         sys.print_exception(error, sys.stderr)  # type: ignore[attr-defined]
         app, board = _import(root, FACTORY)  # the flash lost a slot: for this boot, what was flashed
+    if watchdog is not None:
+        watchdog.feed()  # it was imported; from here to the first turn of its loop it has as long again
     try:
         app.main(board.choose())
     except Exception as error:  # noqa: BLE001
@@ -119,6 +122,15 @@ def _parse(data: bytes) -> "Record | None":
 def _is_trial(root: str, slot: str) -> bool:
     record = load(root)
     return record.trial == slot and record.state == TRIED
+
+
+def _watchdog_over_trial(root: str, slot: str) -> "Any":
+    """Started before the first line of firmware on trial: where that hangs, the next boot goes back. None without."""
+    if slot == FACTORY or not _is_trial(root, slot):
+        return None
+    from tallystick_node import board_watchdog
+
+    return board_watchdog.start()
 
 
 def _import(root: str, slot: str) -> "tuple[Any, Any]":

@@ -13,7 +13,7 @@ import time
 
 import vfs  # type: ignore[import-not-found]
 
-from tallystick_node import app, board
+from tallystick_node import app, board, board_watchdog
 from tallystick_node.emulated_i2c import EmulatedI2c, EmulatedSht3x
 from tallystick_node.emulated_onewire import EmulatedDs18b20, EmulatedWire
 from tallystick_tools.flash_disk import FlashDisk
@@ -171,7 +171,7 @@ def main(platform: str, *files: str) -> None:
     sys.modules["onewire"] = OneWireModule()  # type: ignore[assignment]
     if platform == "esp32":
         Watchdog.longest_ms = 0xFFFFFFFF
-    board.sys = System(platform)  # type: ignore[assignment, attr-defined]
+    board.sys = board_watchdog.sys = System(platform)  # type: ignore[assignment, attr-defined]
     mount({name: text for name, text in zip(("/wiring.json", "/network.json"), files)})  # noqa: B905,C416  MicroPython
     made = board.choose()
     made.interval_ms = INTERVAL_MS

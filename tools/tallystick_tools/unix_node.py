@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import threading
+import time
 import tty
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ RESTART_CODE = 42  # the firmware's loader ends with it where a board would rese
 # A computer keeps 20,480 readings, each in a file of its own where the batch is 1: their names alone are 2 MB.
 HEAP = ("-X", "heapsize=32m")
 STOP_TIMEOUT_S = 5.0
+WATCHDOG_LOOK_S = 0.1
 MAX_SEED = 2**31 - 1  # the node's small generator takes 32 bits
 _COUNTS = "counts "  # how the firmware's app.Report begins such a line
 
@@ -78,6 +80,11 @@ class UnixNode:
         return self.folder / "rtc.bin"
 
     @property
+    def watchdog(self) -> Path:
+        """Written by every feeding of the node's watchdog, from when that runs; a reset stops it."""
+        return self.folder / "watchdog"
+
+    @property
     def files(self) -> Path | None:
         """The current folder of the node's process; None: ours."""
         return None
@@ -91,6 +98,7 @@ class UnixNode:
         folders = {"TALLYSTICK_NODE_DIR": "flash", "TALLYSTICK_SLOTS_DIR": "slots"}
         own = {name: str(self.folder / folder) for name, folder in folders.items()}
         own["TALLYSTICK_RTC_FILE"] = str(self.rtc_memory)
+        own["TALLYSTICK_WATCHDOG_FILE"] = str(self.watchdog)
         return micropython.environment() | own | self.settings
 
     def start(self) -> None:
@@ -112,6 +120,7 @@ class UnixNode:
             self._process = self._launch(interpreter)
 
     def _launch(self, interpreter: str, reset: str = "power-on") -> "subprocess.Popen[bytes]":
+        self.watchdog.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 [*self.prefix, interpreter, *self.arguments()],
@@ -127,15 +136,30 @@ class UnixNode:
         return process
 
     def _watch(self, process: "subprocess.Popen[bytes]", interpreter: str) -> None:
-        """Start the node again when it resets itself, or when its deep sleep is over."""
-        if process.wait() != RESTART_CODE:
+        """Start the node again when it resets itself, when its watchdog does, or when its deep sleep is over."""
+        was_reset = self._starves(process)
+        if not was_reset and process.returncode != RESTART_CODE:
             return
         slept_s = self._asleep_s()
         if slept_s is not None and self._unplugged.wait(slept_s):
             return
         with self._changing:
             if self._process is process and self._has_power:
-                self._process = self._launch(interpreter, "power-on" if slept_s is None else "deep-sleep")
+                cause = "watchdog" if was_reset else "power-on" if slept_s is None else "deep-sleep"
+                self._process = self._launch(interpreter, cause)
+
+    def _starves(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Wait for the end of the process; True when it had to be killed, because it did not feed its watchdog."""
+        patience_s = int(self.settings.get("TALLYSTICK_WATCHDOG_MS") or 0) / 1000
+        while True:
+            try:
+                process.wait(WATCHDOG_LOOK_S if patience_s else None)
+                return False
+            except subprocess.TimeoutExpired:
+                if self.watchdog.exists() and time.time() - self.watchdog.stat().st_mtime > patience_s:
+                    process.kill()
+                    process.wait()
+                    return True
 
     def _asleep_s(self) -> float | None:
         """How long the node asked to sleep; None when it did not."""
