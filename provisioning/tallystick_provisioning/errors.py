@@ -5,6 +5,7 @@ ProvisioningError           exit 2: it could not run
     AddressError            no http or https address
     PortError               the serial port cannot be opened, read or written
     BoardLost               a board that is gone, or does not answer as MicroPython does
+        LoaderSilent        no loader answers either: there is nothing that could take MicroPython
     LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
     NfcError                no answer, or none that can be used, from a reader or a tag
         ReaderLost          the reader vanished, is in use or does not answer: open it again
@@ -16,6 +17,7 @@ ProvisioningError           exit 2: it could not run
     JournalError            a tag's journal that cannot be read, written or believed
     Refused                 exit 1: somebody said no
         KeyFileError        a key file that is missing, open to others, of another role or already there
+        InterpreterError    a file that is no MicroPython for a board, or not for this board
         NodeRefused         the node answered no, not at all, or with a request that does not hold
         LedgerRefused       the ledger does not take this statement
         StatementFileError  a statement written as TOML with a wrong key or value
@@ -45,6 +47,10 @@ class BoardLost(ProvisioningError):
     """A board that is gone, or does not answer as MicroPython does."""
 
 
+class LoaderSilent(BoardLost):
+    """No loader answers, in whose hands MicroPython could be put."""
+
+
 class LedgerUnreachable(ProvisioningError):
     """No usable answer from the ledger."""
 
@@ -59,6 +65,10 @@ class OfferError(Refused):
 
 class KeyFileError(Refused):
     """A key file that is missing, open to others, of another role or already there."""
+
+
+class InterpreterError(Refused):
+    """A file that is no MicroPython for a board, or that this board must not get. Nothing was written."""
 
 
 class NodeRefused(Refused):
@@ -164,7 +174,7 @@ class TableError(Refused):
 
 
 class JobError(Refused):
-    """A job database that cannot be used, or a step that its state does not allow."""
+    """A step that the state of a job, or what was given, does not allow."""
 
 
 class KeysError(Refused):

@@ -3,30 +3,37 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tallystick_provisioning import enrolments, flash_board, key_file, site, update_keys
 from tallystick_provisioning.boards import TWINS, Board, Boards, port_of, twins
+from tallystick_provisioning.bootsel_drives import DriveReport, DriveWatch
 from tallystick_provisioning.enrol_node import NodeJob
 from tallystick_provisioning.node_plan import SALT_BYTES, PlannedNode
 from tallystick_provisioning.node_table import NodeTable
 from tallystick_provisioning.node_view import NodeView
 from tallystick_provisioning.node_watch import Watch
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.provision_node import NodePlan, NodeReport, provision_board
+from tallystick_provisioning.provision_node import INTERPRETER, NodePlan, NodeReport, provision_board
 from tallystick_provisioning.trust_setup import AUTHORITIES, SITE_KEY, TRUST, read_trust
+from tallystick_provisioning.uf2_image import Uf2Image
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What is given: which boards are connected, the plan by serial number, what all nodes share, the site's list."""
+    """What is given: which boards are connected, the plan by serial number, what all nodes share, the site's list.
+
+    `drives`: what fills Picos that have no MicroPython yet.
+    """
 
     find: Boards
     planned: Mapping[str, PlannedNode]
     shared: NodePlan
     nodes: NodeTable
     view: NodeView
+    drives: DriveWatch | None = None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def run(self, parallel: int, count: int | None) -> set[str]:
@@ -37,12 +44,21 @@ class Day:
         watch = Watch(self.find, self.work, parallel)
 
         def enough(watch: Watch) -> bool:
+            if self.drives is not None and not self.drives.is_idle:
+                return False
             if count == 0:
                 return {board.serial for board in self.find()} <= watch.handled
             return count is not None and len(watch.handled) >= count
 
-        watch.run(enough, lambda connected: self.view.twins(twins(connected)), self.view.ending)
+        with nullcontext() if self.drives is None else closing(self.drives):
+            self._look(self.find())
+            watch.run(enough, self._look, self.view.ending)
         return watch.handled
+
+    def _look(self, connected: list[Board]) -> None:
+        self.view.twins(twins(connected))
+        if self.drives is not None:
+            self.drives.look({board.serial for board in connected})
 
     def work(self, board: Board) -> bool:
         """One board; called by several threads."""
@@ -57,6 +73,18 @@ class Day:
         self.nodes.came(report, now_ms())
         self.view.came(report)
         return report.done
+
+
+def drives(folders: list[Path], image: Uf2Image, view: NodeView, parallel: int) -> DriveWatch:
+    """What fills Picos with `image`, and shows it in `view`."""
+
+    def came(report: DriveReport) -> None:
+        if report.reason:
+            view.came(NodeReport(report.drive, report.drive, INTERPRETER, report.reason))
+        else:
+            view.filled(report.drive)
+
+    return DriveWatch(folders, image, lambda drive, percent: view.tell(drive, INTERPRETER, percent), came, parallel)
 
 
 def shared(folder: Path, firmware: Path, model: str) -> NodePlan:

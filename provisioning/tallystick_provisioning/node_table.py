@@ -18,6 +18,7 @@ from tallystick_provisioning.errors import FileError, PlanError
 from tallystick_provisioning.node_plan import MAX_NAME_CHARACTERS, PlannedNode
 from tallystick_provisioning.provision_node import DONE, NodeReport
 
+DEFAULT_TABLE = Path("nodes.db")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS node(
     serial TEXT PRIMARY KEY,
@@ -37,6 +38,13 @@ CREATE TABLE IF NOT EXISTS node(
     changed_ms INTEGER NOT NULL
 )
 """
+
+
+def existing(table: Path, otherwise: str = "") -> Path:
+    """`table`; FileError when nobody made a list of nodes there. `otherwise`: what else a person can do."""
+    if not table.is_file():
+        raise FileError(f"{table}: no list of nodes; `tallystick node provision` makes one{otherwise}")
+    return table
 
 
 @dataclass(frozen=True, slots=True)

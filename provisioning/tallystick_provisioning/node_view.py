@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tallystick_provisioning.boards import TWINS
 from tallystick_provisioning.node_table import KnownNode
-from tallystick_provisioning.provision_node import DONE, ENROL, FLASH, NEXT_ACTION, TEST, NodeReport
+from tallystick_provisioning.provision_node import DONE, ENROL, FLASH, INTERPRETER, NEXT_ACTION, TEST, NodeReport
 from tallystick_provisioning.tag_words import Language
 
 # Never colour alone: every state is a word too.
@@ -28,8 +28,10 @@ WORDS = {
            "waiting": "请接入电路板;按 Ctrl-C 结束"},
 }
 STEP_WORDS = {
-    "en": {"connect": "connect", FLASH: "copy files", ENROL: "enrol", TEST: "first reading", DONE: "works"},
-    "zh": {"connect": "连接", FLASH: "写入程序", ENROL: "登记", TEST: "首次读数", DONE: "正常"},
+    "en": {"connect": "connect", INTERPRETER: "MicroPython", FLASH: "copy files", ENROL: "enrol", TEST: "first reading",
+           DONE: "works"},
+    "zh": {"connect": "连接", INTERPRETER: "写入解释器", FLASH: "写入程序", ENROL: "登记", TEST: "首次读数",
+           DONE: "正常"},
 }
 SCREEN_LINES = 18  # of a terminal of 24: the others are for what is left out, the totals and what to do
 FAILURE_LINES = 4  # at most, at 80 columns: who, why and what to do
@@ -94,6 +96,13 @@ class NodeView:
                 text = f"{report.serial}: {self._words['failed']}: {report.reason}. {report.next_action}"
                 self._say(text)
 
+    def filled(self, drive: str) -> None:
+        """A drive became a board, which is told of under its own number."""
+        with self._lock:
+            self._now.pop(drive, None)
+            if self._live:
+                self._live.update(self.picture(), refresh=True)
+
     def picture(self) -> Group:
         """The whole screen as it stands."""
         failed = [report for report in self._reports.values() if not report.done]
@@ -107,7 +116,7 @@ class NodeView:
         return Group(*lines, self._totals(len(failed)))
 
     def _running(self, serial: str, step: str, percent: int) -> Text:
-        bar = f"{'#' * (percent // 10):.<10} {percent:3d} %" if step == FLASH else ""
+        bar = f"{'#' * (percent // 10):.<10} {percent:3d} %" if step in (INTERPRETER, FLASH) else ""
         line = Text(_tail(serial).ljust(SERIAL_WIDTH), no_wrap=True, overflow="ellipsis")
         line.append(f"  {set_cell_size(self._names.get(serial, ''), 24)}  {set_cell_size(self._steps[step], 14)}{bar}")
         return line

@@ -1,30 +1,43 @@
-"""One board, from blank to a working node: flash -> hello -> enrol -> first reading. Each step is a line of the report.
+"""One board, from blank to a working node, step by step: interpreter -> files -> hello -> enrol -> first reading.
 
+Each step is a line of the report. MicroPython itself is put only onto a board on which nothing answers, and only when a
+file of it is given.
 Repeating it does no harm: what is done already is found done. Whatever a board does ends in a NodeReport.
 """
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from tallystick_proof import keys
-from tallystick_provisioning import flash_board, node_self_test
+from tallystick_provisioning import esp_loader, flash_board, node_self_test
 from tallystick_provisioning.boards import Board
 from tallystick_provisioning.enrol_node import NodeJob, enrol_node, say_hello
 from tallystick_provisioning.enrolments import NodeExtra
-from tallystick_provisioning.errors import BoardLost, NodeRefused, PortError, ProvisioningError, SelfTestFailed
+from tallystick_provisioning.errors import (
+    BoardLost,
+    LoaderSilent,
+    NodeRefused,
+    PortError,
+    ProvisioningError,
+    SelfTestFailed,
+)
+from tallystick_provisioning.esp_image import EspImage
 from tallystick_provisioning.first_reading import listen, open_port
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_wire import reading
 from tallystick_wire.errors import WireError
 
-CONNECT, FLASH, ENROL, TEST, DONE = STEPS = ("connect", "flash", "enrol", "self-test", "done")
+CONNECT, INTERPRETER, FLASH = "connect", "interpreter", "flash"
+ENROL, TEST, DONE = "enrol", "self-test", "done"
 HELLO_TIMEOUT_S = 3.0  # a node answers in milliseconds; what is silent so long is asked whether it is blank
+NEW_HELLO_TIMEOUT_S = 1.0  # after MicroPython was written: a node there would be a surprise, the prompt is what counts
 CONNECT_TIMEOUT_S = 30.0  # a board that was just plugged in boots for a few seconds
 
 # What a person does next, by the step at which it stopped.
 NEXT_ACTION = {
     CONNECT: "check the cable; hold BOOT while plugging in to erase a board of another owner",
+    INTERPRETER: "plug it in again: the writing begins anew; a board without automatic reset: BOOT held meanwhile",
     FLASH: "plug it in again: the copying goes on where it stopped",
     ENROL: "plug it in again; a node of another ledger must be erased first",
     TEST: "check sensor and battery, then plug it in again; else put it aside",
@@ -33,12 +46,13 @@ NEXT_ACTION = {
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What holds for every node of a day's work. `files`: flash_board.tree_files."""
+    """What holds for every node of a day's work. `files`: flash_board.tree_files; `interpreter`: for blank ESP32s."""
 
     job: NodeJob
     files: list[tuple[str, bytes]]
     model: str
     port_of: Callable[[str], str | None] = lambda serial: None  # where a board is now, when that may change
+    interpreter: EspImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class NodeReport:
     firmware: bytes = b""
     first_seq: int = 0
     temperature: str = ""
+    is_silent: bool = False  # neither a node nor MicroPython answered so far
 
     @property
     def done(self) -> bool:
@@ -74,7 +89,10 @@ Tell = Callable[[str, str, int], None]  # serial, step, percent of the step
 def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
     """Bring `board` to work; never raises for what a board, a cable or a node does."""
     report = NodeReport(board.serial, board.port)
-    for step, act in ((CONNECT, _connect), (FLASH, _flash), (ENROL, _enrol), (TEST, _test)):
+    steps = ((CONNECT, _connect), (INTERPRETER, _interpret), (FLASH, _flash), (ENROL, _enrol), (TEST, _test))
+    for step, act in steps:
+        if step == INTERPRETER and not report.is_silent:
+            continue
         report = replace(report, step=step)
         tell(board.serial, step, 0)
         try:
@@ -88,16 +106,57 @@ def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) 
 
 
 def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
-    """Wait until a node or a blank board answers. A node shows its key: then there is nothing to flash."""
+    """Wait until a node or MicroPython answers. A node shows its key: then there is nothing to flash.
+
+    With an interpreter at hand one silence is enough: the chip's loader is asked next.
+    """
     deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
     while True:
         try:
-            if flash_board.is_blank(plan.port_of(report.serial) or report.port):
-                return report
-            return _met(report, plan, HELLO_TIMEOUT_S)
+            return _asked(report, plan, HELLO_TIMEOUT_S)
         except (NodeRefused, PortError, BoardLost) as error:
+            if plan.interpreter is not None:
+                return replace(report, is_silent=True)
             if plan.job.monotonic() >= deadline:
                 raise NodeRefused(f"neither a node nor a blank board with MicroPython answers: {error}") from None
+
+
+def _interpret(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
+    """Put MicroPython onto a board on which nothing answers, unless it does answer after all: it may have been booting.
+
+    After that whatever answers is met as ever, also a node that slept: the loader touches no flash that is not blank.
+    """
+    deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        try:
+            _install(report, plan, tell)
+            break
+        except LoaderSilent as error:
+            with suppress(NodeRefused, PortError, BoardLost):
+                return _asked(report, plan, HELLO_TIMEOUT_S)
+            if plan.job.monotonic() >= deadline:
+                raise NodeRefused(f"neither a node, nor MicroPython, nor a blank board answers: {error}") from None
+    deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        try:
+            return _asked(report, plan, NEW_HELLO_TIMEOUT_S)
+        except (NodeRefused, PortError, BoardLost) as error:
+            if plan.job.monotonic() >= deadline:
+                raise NodeRefused(f"MicroPython is in its flash, but does not start: press RESET: {error}") from None
+
+
+def _install(report: NodeReport, plan: NodePlan, tell: Tell) -> None:
+    if plan.interpreter is not None:
+        port = plan.port_of(report.serial) or report.port
+        progress = lambda done, total: tell(report.serial, INTERPRETER, 100 * done // max(1, total))  # noqa: E731
+        esp_loader.install(port, plan.interpreter, progress)
+
+
+def _asked(report: NodeReport, plan: NodePlan, hello_timeout_s: float) -> NodeReport:
+    """The report when MicroPython or a node answers; the latter's with its key. Raises what kept it from answering."""
+    if flash_board.is_blank(plan.port_of(report.serial) or report.port):
+        return replace(report, is_silent=False)
+    return replace(_met(report, plan, hello_timeout_s), is_silent=False)
 
 
 def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:

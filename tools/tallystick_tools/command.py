@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
                 "Give a connected node its identity over the cable.",
             ),
             "provision": (
-                "tallystick_provisioning.node_fleet_commands:provision",
+                "tallystick_provisioning.provision_command:provision",
                 "Turn connected boards into working nodes, a few at a time.",
             ),
             "list": ("tallystick_provisioning.node_fleet_commands:list_nodes", "List the site's nodes."),

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # What vfs asks an AbstractBlockDev for.
-_BLOCK_COUNT, _BLOCK_SIZE, _ERASE = 4, 5, 6
+_BLOCK_COUNT, _BLOCK_SIZE, ERASE = 4, 5, 6
 
 
 class PowerCut(BaseException):
@@ -44,7 +44,7 @@ class FlashDisk:
         self._stop_when_dead()
 
     def ioctl(self, request: int, argument: int) -> "Any":
-        if request == _ERASE:
+        if request == ERASE:
             self.erases[argument] += 1
             size = self._step(self._block_bytes)
             start = argument * self._block_bytes
