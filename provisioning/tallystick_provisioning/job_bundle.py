@@ -146,7 +146,7 @@ def is_bundle(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(head)) == head
     except OSError as error:
-        raise KeysError(f"{path}: {error.strerror}") from None
+        raise FileError(f"{path}: {error.strerror}") from None
 
 
 def read(path: Path) -> Contents:

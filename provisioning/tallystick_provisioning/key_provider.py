@@ -122,4 +122,4 @@ def is_file(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(len(MASTER_HEAD)) == MASTER_HEAD.encode("ascii")
     except OSError as error:
-        raise KeysError(f"{path}: {error.strerror}") from None
+        raise FileError(f"{path}: {error.strerror}") from None

@@ -6,7 +6,7 @@ from tallystick_provisioning import label_pdf, label_zpl, whole_file
 from tallystick_provisioning.errors import PlanError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.label import Label
-from tallystick_provisioning.node_table import KnownNode, NodeTable
+from tallystick_provisioning.node_table import KnownNode, NodeTable, existing
 
 
 def of_node(node: KnownNode) -> Label:
@@ -32,9 +32,7 @@ def labels(*, table: Path = Path("nodes.db"), pdf: Path | None = None, zpl: Path
     """
     if pdf is None and zpl is None:
         raise PlanError("give --pdf FILE or --zpl FILE")
-    if not table.is_file():
-        raise PlanError(f"{table}: no list of nodes; `tallystick node provision` makes one")
-    with NodeTable(table) as nodes:
+    with NodeTable(existing(table)) as nodes:
         made = [of_node(node) for node in nodes.nodes() if node.works]
     if not made:
         raise PlanError("no node works yet: there is nothing to stick a label on")

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlite_utils
 
-from tallystick_provisioning.errors import JobError
+from tallystick_provisioning.errors import FileError, JobError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.secret_file import sync_folder
 from tallystick_provisioning.tag_order import CHIPS, MAX_KEY_VERSION, MIN_KEY_VERSION, Chip, TagOrder, TagOutcome
@@ -64,7 +64,7 @@ def create(path: Path, head: JobHead, planned: Sequence[Planned]) -> None:
     except FileExistsError:
         raise JobError(f"{path}: exists already; a job is never overwritten") from None
     except OSError as error:
-        raise JobError(f"{path}: {error.strerror}") from None
+        raise FileError(f"{path}: {error.strerror}") from None
     with _foreign(path):
         database = _database(path)
         try:
@@ -90,13 +90,13 @@ class Job:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise JobError(f"{path}: no such job; `tallystick tag job new` makes one")
+            raise FileError(f"{path}: no such job; `tallystick tag job new` makes one")
         self.path = path
         with _foreign(path):
             self._database = _database(path)
             heads = list(self._database.table("job").rows) if "item" in self._database.table_names() else []
         if len(heads) != 1 or heads[0]["format"] != FORMAT:
-            raise JobError(f"{path}: no job of this program")
+            raise FileError(f"{path}: no job of this program")
         head = heads[0]
         del head["format"]
         self.head = JobHead(**{**head, "will_lock": bool(head["will_lock"])})
@@ -297,4 +297,4 @@ def _foreign(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise JobError(f"{path}: {error}") from None
+        raise FileError(f"{path}: {error}") from None

@@ -10,7 +10,7 @@ from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
 from tallystick_provisioning import job_bundle, passphrase, personalise, tag_job, tag_outcomes, tag_statement
-from tallystick_provisioning.errors import JobError
+from tallystick_provisioning.errors import FileError, JobError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.job_bundle import SealedJob
 from tallystick_provisioning.outbox import Outbox
@@ -407,18 +407,18 @@ def test_a_job_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_other_files_are_no_jobs(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="no such job"):
+    with pytest.raises(FileError, match="no such job"):
         Job(tmp_path / "none")
     (tmp_path / "text").write_text("a text")
-    with pytest.raises(JobError, match="text: "):
+    with pytest.raises(FileError, match="text: "):
         Job(tmp_path / "text")
     (tmp_path / "empty").write_bytes(b"")
-    with pytest.raises(JobError, match="no job of this program"):
+    with pytest.raises(FileError, match="no job of this program"):
         Job(tmp_path / "empty")
 
 
 def test_a_serial_twice_never_gets_into_a_job(tmp_path: Path) -> None:
     """The database refuses what the check of rows would have told."""
-    with pytest.raises(JobError, match="UNIQUE"):
+    with pytest.raises(FileError, match="UNIQUE"):
         tag_job.create(tmp_path / "j", head(), [Planned(2, Item(GTIN, "A"), ""), Planned(3, Item(GTIN, "A"), "")])
     assert not (tmp_path / "j").exists()

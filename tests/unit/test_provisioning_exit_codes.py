@@ -1,0 +1,59 @@
+"""How commands end when a file is not there: "could not run", as with every other missing file; nothing is made."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from personalise_support import HOST
+from tag_support import make_job
+
+from tallystick_provisioning import (
+    label_commands,
+    node_fleet_commands,
+    node_label,
+    tag_commands,
+    tag_job_commands,
+    tag_pass_commands,
+    tag_report,
+    tag_sending,
+)
+from tallystick_provisioning.at_reader import AtReader
+from tallystick_provisioning.exit_codes import COULD_NOT_RUN
+
+NOWHERE = Path("nowhere")
+AT = AtReader(reader="usb", keys="nowhere.key")
+
+COMMANDS: dict[str, Callable[[], int]] = {
+    "tag write": lambda: tag_commands.write(NOWHERE, at=AT, silent=True),
+    "tag verify": lambda: tag_pass_commands.verify(NOWHERE, at=AT),
+    "tag check": lambda: tag_pass_commands.check(NOWHERE, at=AT),
+    "tag report": lambda: tag_report.report(NOWHERE),
+    "tag labels": lambda: label_commands.labels(NOWHERE, pdf=Path("labels.pdf")),
+    "tag sync": lambda: tag_sending.sync(NOWHERE, installer=NOWHERE, trust=NOWHERE, ledger="http://ledger.example"),
+    "tag job new": lambda: tag_job_commands.new(Path("job"), source=NOWHERE, chip="ntag424", host=HOST),
+    "tag job scan": lambda: tag_job_commands.scan(NOWHERE, reader="usb"),
+    "tag job release": lambda: tag_job_commands.release(NOWHERE, 2),
+    "node list": lambda: node_fleet_commands.list_nodes(table=NOWHERE),
+    "node place": lambda: node_fleet_commands.place("N1", "A12", table=NOWHERE),
+    "node labels": lambda: node_label.labels(table=NOWHERE, pdf=Path("labels.pdf")),
+    "node survey": lambda: node_fleet_commands.survey(NOWHERE, table=NOWHERE),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_missing_file_is_no_refusal(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert COMMANDS[name]() == COULD_NOT_RUN
+    assert capsys.readouterr().err.startswith("could not run: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_keys_are_no_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_job(tmp_path / "job", 1)
+    assert tag_pass_commands.verify(Path("job"), at=AT) == COULD_NOT_RUN
+    assert "nowhere.key" in capsys.readouterr().err
