@@ -7,16 +7,12 @@ that breaks off leaves "writing", and `resume` (forwards) or `recover` (wholly o
 What a tag or a reader does never raises here: it becomes a TagOutcome with a reason and the next action.
 """
 
-import secrets
-from collections.abc import Callable
-
-from tallystick_provisioning import nfc, tag_link
+from tallystick_provisioning import tag_link
 from tallystick_provisioning.errors import SunError, TagAnswerError, TagRefused, TagStatusError
-from tallystick_provisioning.personalise_desk import BEGUN, WAIT_S, Desk, silent
+from tallystick_provisioning.personalise_desk import BEGUN, Desk, guarded
 from tallystick_provisioning.personalise_work import Tapped, Work
-from tallystick_provisioning.tag_journal import History, Journal, Stage
-from tallystick_provisioning.tag_order import CHIPS, DuplicateCheck, State, TagKeys, TagOrder, TagOutcome, Tell
-from tallystick_provisioning.tag_originality import NXP, Originality
+from tallystick_provisioning.tag_journal import History, Stage
+from tallystick_provisioning.tag_order import CHIPS, DuplicateCheck, State, TagOrder, TagOutcome
 
 STEPS = ("identify", "signature", "duplicate", "write", "keys", "settings", "container", "verify", "lock")
 
@@ -25,215 +21,125 @@ def _nobody(uid: bytes) -> str | None:
     return None
 
 
-def write(
-    reader: nfc.Reader,
-    order: TagOrder,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    duplicate: DuplicateCheck = _nobody,
-    tell: Tell = silent,
-    dry_run: bool = False,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-) -> TagOutcome:
+@guarded
+def write(desk: Desk, order: TagOrder, *, duplicate: DuplicateCheck = _nobody, dry_run: bool = False) -> TagOutcome:
     """Write `order` to the factory-fresh tag on the reader; with `dry_run` say whether it could be, and only read."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality, random_bytes)
-
-    def steps() -> TagOutcome:
-        link = tag_link.build(order)  # before any tag is asked: a link too long touches nothing
-        work = desk.find()
-        if work.chip != order.chip:
-            raise TagRefused(
-                "wrong-chip", f"this is an {CHIPS[work.chip]}, the job wants {CHIPS[order.chip]}", "take the other tag"
-            )
-        tell("signature")
-        work.check_signature()
-        tell("duplicate")
-        _refuse_known(desk.history(), duplicate(work.bench.uid))
-        work.check_factory()
-        if dry_run:
-            return desk.outcome("planned", "nothing is against it", "write it")
-        desk.note(
-            "begin",
-            chip=order.chip,
-            host=order.host,
-            gtin=order.item.gtin,
-            serial=order.item.serial,
-            version=keys.version,
+    link = tag_link.build(order)  # before any tag is asked: a link too long touches nothing
+    work = desk.find()
+    if work.chip != order.chip:
+        raise TagRefused(
+            "wrong-chip", f"this is an {CHIPS[work.chip]}, the job wants {CHIPS[order.chip]}", "take the other tag"
         )
-        # A crash from here on: the journal says "writing", whatever the tag has heard.
-        work.make_ours(link, desk.history())
-        return _finish(desk, order, link)
+    desk.tell("signature")
+    work.check_signature()
+    desk.tell("duplicate")
+    _refuse_known(desk.history(), duplicate(work.bench.uid))
+    work.check_factory()
+    if dry_run:
+        return desk.outcome("planned", "nothing is against it", "write it")
+    desk.note(
+        "begin",
+        chip=order.chip,
+        host=order.host,
+        gtin=order.item.gtin,
+        serial=order.item.serial,
+        version=desk.keys.version,
+    )
+    # A crash from here on: the journal says "writing", whatever the tag has heard.
+    work.make_ours(link, desk.history())
+    return _finish(desk, order)
 
-    return desk.guarded(steps)
 
-
-def resume(
-    reader: nfc.Reader,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    tell: Tell = silent,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-) -> TagOutcome:
+@guarded
+def resume(desk: Desk) -> TagOutcome:
     """Go on forwards with whatever the journal says was begun on the tag on the reader."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality)
-
-    def steps() -> TagOutcome:
-        work = desk.find()
-        history = desk.history()
-        order, link = _order_of(desk, history)
-        if history.stage == "writing":
-            work.make_ours(link, history)
-            return _finish(desk, order, link)
-        if history.stage == "locking":
-            return _lock(desk, work, order, link)
-        if history.stage == "resetting":
-            return _reset(desk, work, link)
-        if history.stage == "retiring":
-            return _retire(desk, work, link)
-        raise TagRefused("nothing-begun", f"nothing is unfinished: the tag is {_STAGES[history.stage]}", "take it away")
-
-    return desk.guarded(steps)
-
-
-def recover(
-    reader: nfc.Reader,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    tell: Tell = silent,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-) -> TagOutcome:
-    """After anything went wrong: the tag ends wholly ours, or as from the factory, and the journal says which."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality)
-
-    def steps() -> TagOutcome:
-        work = desk.find()
-        history = desk.history()
-        if history.stage in ("new", "factory"):
-            work.check_factory()
-            return desk.outcome("factory", "the tag is as from the factory", "write it")
-        order, link = _order_of(desk, history)
-        if history.stage in ("locking", "locked"):
-            return _lock(desk, work, order, link)
-        if history.stage in ("retiring", "retired"):
-            return _retire(desk, work, link)
-        # A finished tag is looked at twice: one damaged answer on the air must not cost an item its identity.
-        for _ in range(2 if history.stage == "written" else 1):
-            try:
-                return _written(desk, _check(work, order, link, history))
-            except (TagRefused, TagStatusError, TagAnswerError, SunError):
-                work = desk.find()
-        if history.stage == "written":
-            _refuse_blank_copy(work)
-        return _reset(desk, work, link)
-
-    return desk.guarded(steps)
-
-
-def verify(
-    reader: nfc.Reader,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    order: TagOrder | None = None,
-    tell: Tell = silent,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-) -> TagOutcome:
-    """Read the tag as a phone does, then check link, keys and settings; with `order` it must be that item's tag."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality)
-
-    def steps() -> TagOutcome:
-        work = desk.find()
-        history = desk.history()
-        if order is None and history.order is None:
-            raise TagRefused("unknown", "no journal here knows this tag", "verify it where it was written")
-        expected = order or _order_of(desk, history)[0]
-        tapped = _check(work, expected, tag_link.build(expected), history)
-        state: State = "locked" if history.stage in ("locking", "locked") else "written"
-        return desk.outcome(state, "link, keys and settings hold", "take it away", tapped)
-
-    return desk.guarded(steps)
-
-
-def lock(
-    reader: nfc.Reader,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    tell: Tell = silent,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-) -> TagOutcome:
-    """The second pass, for good: nobody can change the link of this written tag any more, we neither."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality)
-
-    def steps() -> TagOutcome:
-        work = desk.find()
-        history = desk.history()
-        if history.stage not in ("written", "locking", "locked"):
-            raise TagRefused("not-written", f"the tag is {_STAGES[history.stage]}", "lock tags that are written")
-        order, link = _order_of(desk, history)
-        if history.stage == "written":
-            _check(work, order, link, history)
-            work = desk.find()
+    work = desk.find()
+    history = desk.history()
+    order, link = _order_of(desk, history)
+    if history.stage == "writing":
+        work.make_ours(link, history)
+        return _finish(desk, order)
+    if history.stage == "locking":
         return _lock(desk, work, order, link)
+    if history.stage == "resetting":
+        return _reset(desk, work, link)
+    if history.stage == "retiring":
+        return _retire(desk, work, link)
+    raise TagRefused("nothing-begun", f"nothing is unfinished: the tag is {_STAGES[history.stage]}", "take it away")
 
-    return desk.guarded(steps)
+
+@guarded
+def recover(desk: Desk) -> TagOutcome:
+    """After anything went wrong: the tag ends wholly ours, or as from the factory, and the journal says which."""
+    work = desk.find()
+    history = desk.history()
+    if history.stage in ("new", "factory"):
+        work.check_factory()
+        return desk.outcome("factory", "the tag is as from the factory", "write it")
+    order, link = _order_of(desk, history)
+    if history.stage in ("locking", "locked"):
+        return _lock(desk, work, order, link)
+    if history.stage in ("retiring", "retired"):
+        return _retire(desk, work, link)
+    # A finished tag is looked at twice: one damaged answer on the air must not cost an item its identity.
+    for _ in range(2 if history.stage == "written" else 1):
+        try:
+            return _written(desk, _check(work, order, link, history))
+        except (TagRefused, TagStatusError, TagAnswerError, SunError):
+            work = desk.find()
+    if history.stage == "written":
+        _refuse_blank_copy(work)
+    return _reset(desk, work, link)
 
 
-def reset(
-    reader: nfc.Reader,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    tell: Tell = silent,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-) -> TagOutcome:
+@guarded
+def verify(desk: Desk, *, order: TagOrder | None = None) -> TagOutcome:
+    """Read the tag as a phone does, then check link, keys and settings; with `order` it must be that item's tag."""
+    work = desk.find()
+    history = desk.history()
+    if order is None and history.order is None:
+        raise TagRefused("unknown", "no journal here knows this tag", "verify it where it was written")
+    expected = order or _order_of(desk, history)[0]
+    tapped = _check(work, expected, tag_link.build(expected), history)
+    state: State = "locked" if history.stage in ("locking", "locked") else "written"
+    return desk.outcome(state, "link, keys and settings hold", "take it away", tapped)
+
+
+@guarded
+def lock(desk: Desk) -> TagOutcome:
+    """The second pass, for good: nobody can change the link of this written tag any more, we neither."""
+    work = desk.find()
+    history = desk.history()
+    if history.stage not in ("written", "locking", "locked"):
+        raise TagRefused("not-written", f"the tag is {_STAGES[history.stage]}", "lock tags that are written")
+    order, link = _order_of(desk, history)
+    if history.stage == "written":
+        _check(work, order, link, history)
+        work = desk.find()
+    return _lock(desk, work, order, link)
+
+
+@guarded
+def reset(desk: Desk) -> TagOutcome:
     """Back to the factory, as far as the chip allows: not after lock, and a switched-on seal loop stays on."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality)
-
-    def steps() -> TagOutcome:
-        work = desk.find()
-        history = desk.history()
-        if history.stage not in ("writing", "written", "resetting"):
-            raise TagRefused("not-written", f"the tag is {_STAGES[history.stage]}", "there is nothing to take back")
-        return _reset(desk, work, _order_of(desk, history)[1])
-
-    return desk.guarded(steps)
+    work = desk.find()
+    history = desk.history()
+    if history.stage not in ("writing", "written", "resetting"):
+        raise TagRefused("not-written", f"the tag is {_STAGES[history.stage]}", "there is nothing to take back")
+    return _reset(desk, work, _order_of(desk, history)[1])
 
 
-def retire(
-    reader: nfc.Reader,
-    keys: TagKeys,
-    journal: Journal,
-    *,
-    tell: Tell = silent,
-    wait_s: float = WAIT_S,
-    originality: Originality = NXP,
-    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-) -> TagOutcome:
+@guarded
+def retire(desk: Desk) -> TagOutcome:
     """For good: emptied where it is not locked, and its keys replaced by random ones that nobody keeps."""
-    desk = Desk(reader, keys, journal, tell, wait_s, originality, random_bytes)
-
-    def steps() -> TagOutcome:
-        work = desk.find()
-        return _retire(desk, work, _order_of(desk, desk.history())[1])
-
-    return desk.guarded(steps)
+    work = desk.find()
+    return _retire(desk, work, _order_of(desk, desk.history())[1])
 
 
 # --- ends
 
 
-def _finish(desk: Desk, order: TagOrder, link: tag_link.Link) -> TagOutcome:
+def _finish(desk: Desk, order: TagOrder) -> TagOutcome:
     """After a fresh activation the tag must say, as a phone hears it, what was ordered."""
     work = desk.again()
     tapped = _check_link(work, order)

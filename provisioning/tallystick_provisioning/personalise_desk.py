@@ -1,8 +1,10 @@
-"""One run at the reader: the tag it found, and how whatever breaks off becomes an outcome."""
+"""The desk at which tags are worked on, one after the other, and how whatever breaks off becomes an outcome."""
 
+import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec
 
 from tallystick_provisioning import nfc
 from tallystick_provisioning.errors import (
@@ -31,6 +33,7 @@ from tallystick_provisioning.tag_originality import NXP, Originality
 WAIT_S = 5.0
 BEGUN: tuple[Stage, ...] = ("writing", "locking", "resetting", "retiring")
 _UID_BYTES = 7
+Options = ParamSpec("Options")
 
 
 def silent(step: str) -> None:
@@ -39,7 +42,7 @@ def silent(step: str) -> None:
 
 @dataclass(slots=True)
 class Desk:
-    """One run: the reader, what it needs, and the tag it found."""
+    """The reader, what the work needs, and the tag that was found last."""
 
     reader: nfc.Reader
     keys: TagKeys
@@ -118,12 +121,21 @@ class Desk:
             seal=None if tapped is None else tapped.seal,
         )
 
-    def guarded(self, steps: Callable[[], TagOutcome]) -> TagOutcome:
-        """Run the steps; every way in which they can break off becomes an outcome."""
+
+def guarded(
+    work: Callable[Concatenate[Desk, Options], TagOutcome],
+) -> Callable[Concatenate[Desk, Options], TagOutcome]:
+    """A decorator for what is done at a desk with the next tag: however it breaks off, there is an outcome."""
+
+    @functools.wraps(work)
+    def run(desk: Desk, /, *arguments: Options.args, **options: Options.kwargs) -> TagOutcome:
+        desk.uid = desk.chip = None
         try:
-            return steps()
+            return work(desk, *arguments, **options)
         except (TagRefused, NfcError, SunError, ItemError, OrderError, JournalError) as error:
-            return _broken_off(self, error)
+            return _broken_off(desk, error)
+
+    return run
 
 
 def _kind_21x(tag: Ntag21x) -> Chip:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tallystick_provisioning import personalise, tag_job, tag_outcomes
 from tallystick_provisioning.key_provider import JobKeys
 from tallystick_provisioning.nfc import Reader
+from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_antenna import Antenna
 from tallystick_provisioning.tag_context import now_ms
 from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job, JobItem
@@ -16,8 +17,7 @@ from tallystick_provisioning.tag_originality import NXP, Originality
 from tallystick_provisioning.tag_sender import Sender
 from tallystick_provisioning.tag_signing import note_sent
 
-Work = Callable[..., TagOutcome]
-WORKS: Mapping[str, Work] = {
+WORKS: Mapping[str, Callable[[Desk], TagOutcome]] = {
     "verify": personalise.verify,
     "lock": personalise.lock,
     "resume": personalise.resume,
@@ -40,10 +40,12 @@ class Pass:
     dry_run: bool = False  # look, say, and write nothing
     sender: Sender | None = None
     _antenna: Antenna = field(init=False)
+    _desk: Desk = field(init=False)
 
     def __post_init__(self) -> None:
         two = "two tags: leave one"
         self._antenna = Antenna(self.open_reader, self.say, lambda: self.say(two), idle=self._look_at_post)
+        self._desk = Desk(self._antenna.reader, self.keys, self.journal, originality=self.originality)
 
     def __enter__(self) -> "Pass":
         self._antenna.open()
@@ -105,9 +107,9 @@ class Pass:
         return TagOutcome("planned", "dry-run", f"would {what} it; its journal says {stage}", "", uid=uid)
 
     def _personalise(self, what: str, own: JobItem | None) -> TagOutcome:
-        more = {"order": self.job.order(own)} if what == "verify" and own is not None else {}
-        work, reader = WORKS[what], self._antenna.reader
-        return work(reader, self.keys, self.journal, originality=self.originality, **more)
+        if what == "verify" and own is not None:
+            return personalise.verify(self._desk, order=self.job.order(own))
+        return WORKS[what](self._desk)
 
     def _refusal(self, uid: bytes, own: JobItem | None, expected: JobItem | None) -> TagOutcome | None:
         if expected is not None and (own is None or own.row != expected.row):

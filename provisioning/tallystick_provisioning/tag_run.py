@@ -13,10 +13,11 @@ from typing import Literal, Protocol
 from tallystick_provisioning import personalise, tag_job, tag_outcomes
 from tallystick_provisioning.key_provider import JobKeys
 from tallystick_provisioning.nfc import Reader
+from tallystick_provisioning.personalise_desk import Desk, silent
 from tallystick_provisioning.tag_antenna import SENSE_S, Antenna
 from tallystick_provisioning.tag_job import WAITING, WRITING, WRITTEN, Job, JobItem
 from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import TagOutcome
+from tallystick_provisioning.tag_order import TagOutcome, Tell
 from tallystick_provisioning.tag_originality import NXP, Originality
 from tallystick_provisioning.tag_sender import Sender
 from tallystick_provisioning.tag_signing import Signing, note_sent
@@ -119,10 +120,7 @@ class Run:
             item, refusal = self._item_for(uid)
             outcome = refusal or tag_outcomes.no_row(uid, [])
             if refusal is None and item is not None:
-                reader, order = self._antenna.reader, self.job.order(item)
-                outcome = personalise.write(
-                    reader, order, self.keys, self.journal, dry_run=True, originality=self.originality
-                )
+                outcome = personalise.write(self._desk(), self.job.order(item), dry_run=True)
         finally:
             self._antenna.close()
         self._show("done" if outcome.good else "wrong", item, uid, outcome=outcome, seconds=0.0)
@@ -195,14 +193,14 @@ class Run:
             outcome = self._try(item, uid, tell)
         return outcome
 
-    def _try(self, item: JobItem, uid: bytes, tell: Callable[[str], None]) -> TagOutcome:
-        reader, history, order = self._antenna.reader, self.journal.history(uid), self.job.order(item)
+    def _try(self, item: JobItem, uid: bytes, tell: Tell) -> TagOutcome:
+        desk, history, order = self._desk(tell), self.journal.history(uid), self.job.order(item)
         if history.stage == "writing" and tag_outcomes.is_of(history, order):
-            return personalise.resume(reader, self.keys, self.journal, tell=tell, originality=self.originality)
-        return personalise.write(
-            reader, order, self.keys, self.journal, tell=tell, originality=self.originality,
-            duplicate=lambda seen: tag_outcomes.only(seen, uid),
-        )  # fmt: skip
+            return personalise.resume(desk)
+        return personalise.write(desk, order, duplicate=lambda seen: tag_outcomes.only(seen, uid))
+
+    def _desk(self, tell: Tell = silent) -> Desk:
+        return Desk(self._antenna.reader, self.keys, self.journal, tell, originality=self.originality)
 
     def _finish(self, item: JobItem, attempt: int, outcome: TagOutcome) -> None:
         """The outcome and what it means for the item; then statement and keys."""

@@ -13,6 +13,7 @@ from tallystick_proof import statement
 from tallystick_proof.keys import Signer
 from tallystick_provisioning import key_provider, personalise, secret_file
 from tallystick_provisioning.key_provider import DerivedKeys
+from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_job import Job
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_tools.tag_field import EmulatedTag, Field
@@ -84,7 +85,8 @@ class Laptop:
             for item in items:
                 reader = EmulatedReader(Field(by_uid[item.uid or b""]))
                 journal = Journal(self.folder / "job.journal")
-                outcome = personalise.verify(reader, provider, journal, order=job.order(item), originality=EMULATED)
+                desk = Desk(reader, provider, journal, originality=EMULATED)
+                outcome = personalise.verify(desk, order=job.order(item))
                 assert outcome.good, outcome
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from personalise_support import CHIPS, EMULATED, UID, Desk, JobKeys, order
 
-from tallystick_provisioning import personalise, sun, tag_link
+from tallystick_provisioning import personalise, personalise_desk, sun, tag_link
 from tallystick_provisioning.errors import NfcError, SunError, TagTimeout
 from tallystick_provisioning.nfc import COMMAND_TIMEOUT_S, SENSE_TIMEOUT_S, Family, Tag
 from tallystick_provisioning.ntag21x import LAYOUTS, layout_of, message_of
@@ -81,12 +81,12 @@ def test_random_answers(script: list[bytes | None], family: Family, chip: Chip, 
 
 
 def all_commands_on(tag: Hostile, chip: Chip, journal: Journal) -> None:
-    keys = JobKeys()
-    outcome = personalise.write(tag, order(chip), keys, journal, originality=EMULATED, wait_s=0.0)
+    at = personalise_desk.Desk(tag, JobKeys(), journal, wait_s=0.0, originality=EMULATED)
+    outcome = personalise.write(at, order(chip))
     assert outcome.state in ("refused", "unfinished")
     for command in COMMANDS:
         tag.commands = 0
-        outcome = command(tag, keys, journal, originality=EMULATED, wait_s=0.0)
+        outcome = command(at)
         assert isinstance(outcome, TagOutcome)
         assert outcome.state in ("refused", "unfinished"), (command, outcome)
 
@@ -143,7 +143,7 @@ def test_altered_answers_never_make_a_wrong_tag_pass(folder: Path, chip: Chip) -
     for at in range(44):
         desk = Desk(folder / str(at), chip)
         meddler = Meddler(desk, at, f"{chip} {at}")
-        outcome = personalise.write(meddler, order(chip), desk.keys, desk.journal, originality=EMULATED, wait_s=0.0)
+        outcome = desk.write(reader=meddler)
         stage = desk.journal.history(UID).stage
         if outcome.good:
             assert desk.run(personalise.verify).state == "written"

@@ -15,6 +15,7 @@ from tallystick_provisioning.nfc_nfcpy import NfcpyReader
 from tallystick_provisioning.nfc_open import open_reader
 from tallystick_provisioning.nfc_pcsc import PcscReader
 from tallystick_provisioning.nfc_steady import SteadyReader
+from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import Chip, TagOutcome
 from tallystick_tools.tag_field import Field
@@ -30,20 +31,19 @@ class Air:
     def __init__(self, reader: Reader, field: Field, folder: Path) -> None:
         self.reader, self.field = reader, field
         self.journal = Journal(folder)
+        self.desk = Desk(reader, JobKeys(), self.journal, wait_s=PATIENCE_S, originality=EMULATED)
 
     def write(self, chip: Chip) -> TagOutcome:
-        return personalise.write(
-            self.reader, order(chip), JobKeys(), self.journal, originality=EMULATED, wait_s=PATIENCE_S
-        )
+        return personalise.write(self.desk, order(chip))
 
     def verify(self) -> TagOutcome:
-        return personalise.verify(self.reader, JobKeys(), self.journal, originality=EMULATED, wait_s=PATIENCE_S)
+        return personalise.verify(self.desk)
 
     def lock(self) -> TagOutcome:
-        return personalise.lock(self.reader, JobKeys(), self.journal, originality=EMULATED, wait_s=PATIENCE_S)
+        return personalise.lock(self.desk)
 
     def recover(self) -> TagOutcome:
-        return personalise.recover(self.reader, JobKeys(), self.journal, originality=EMULATED, wait_s=PATIENCE_S)
+        return personalise.recover(self.desk)
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tallystick_provisioning import an10922, ntag21x, personalise
+from tallystick_provisioning import an10922, ntag21x, personalise, personalise_desk
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc import COMMAND_TIMEOUT_S, SENSE_TIMEOUT_S, Family, Reader, Tag
+from tallystick_provisioning.personalise_desk import silent
 from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY, Chip, TagOrder, TagOutcome
+from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY, Chip, TagOrder, TagOutcome, Tell
 from tallystick_provisioning.tag_originality import Originality
 from tallystick_tools.tag_field import EmulatedTag, Field
 from tallystick_tools.tag_ntag21x import Ntag21x
@@ -126,11 +128,21 @@ class Desk:
         self.reader = WatchedReader(self.air, self.journal)
         self.reader.violations = violations
 
-    def write(self, **more: object) -> TagOutcome:
+    def write(self, **more: Any) -> TagOutcome:
         return self.run(personalise.write, order=order(self.chip), **more)
 
-    def run(self, command: Callable[..., TagOutcome], **more: object) -> TagOutcome:
-        return command(self.reader, keys=self.keys, journal=self.journal, originality=EMULATED, wait_s=0.0, **more)
+    def run(
+        self,
+        command: Callable[..., TagOutcome],
+        *,
+        reader: Reader | None = None,
+        tell: Tell = silent,
+        originality: Originality = EMULATED,
+        **more: Any,
+    ) -> TagOutcome:
+        """One of personalise's works, with this desk's reader or another one in front of it."""
+        desk = personalise_desk.Desk(reader or self.reader, self.keys, self.journal, tell, 0.0, originality)
+        return command(desk, **more)
 
 
 def as_reader(reader: WatchedReader) -> Reader:

@@ -15,6 +15,7 @@ from tallystick_provisioning.item import Item
 from tallystick_provisioning.job_bundle import SealedJob
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.passphrase import Lock
+from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_job import Job
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import Chip
@@ -54,8 +55,8 @@ def test_what_a_tag_says_is_its_item(tmp_path: Path) -> None:
         tag = blank("ntag424", 1)
         run(job, Hand(Field(), [tag])).go()
         reader, journal = EmulatedReader(Field(tag)), Journal(tmp_path / "journal")
-        order = job.order(job.of_row(2))
-        outcome = personalise.verify(reader, keys(), journal, order=order, originality=EMULATED)
+        desk = Desk(reader, keys(), journal, originality=EMULATED)
+        outcome = personalise.verify(desk, order=job.order(job.of_row(2)))
         assert (outcome.state, outcome.uid) == ("written", uid(1))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from personalise_support import CHIPS, EMULATED, HOST, ITEM, OTHER_UID, UID, Desk, JobKeys, make_tag, order, reloaded
+from personalise_support import CHIPS, HOST, ITEM, OTHER_UID, UID, Desk, JobKeys, make_tag, order, reloaded
 
 from tallystick_provisioning import aes, personalise, tag_link
 from tallystick_provisioning.errors import TagAnswerError
@@ -16,9 +16,7 @@ from tallystick_provisioning.ntag424_crypto import Challenge, rotate
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip, TagOrder, TagOutcome
 from tallystick_provisioning.tag_originality import NXP
-from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_reader import EmulatedReader
 
 every_chip = pytest.mark.parametrize("chip", CHIPS)
 
@@ -185,7 +183,7 @@ def refused(desk: Desk, code: str, **more: object) -> None:
 def test_foreign_chip_is_refused(tmp_path: Path, chip: Chip) -> None:
     """The emulator's own signature is not NXP's, so against NXP's key every emulated tag is a foreign chip."""
     desk = Desk(tmp_path, chip)
-    outcome = personalise.write(desk.reader, order(chip), desk.keys, desk.journal, originality=NXP, wait_s=0.0)
+    outcome = desk.write(originality=NXP)
     assert (outcome.state, outcome.code) == ("refused", "signature")
     assert not desk.journal.uids()
 
@@ -202,9 +200,9 @@ def test_signature_of_another_tag_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_published_genuine_tag_passes_against_nxps_key(tmp_path: Path) -> None:
-    air = Field(Ntag21x("NTAG213", bytes.fromhex("04E10CDA993C80")))
-    outcome = personalise.write(EmulatedReader(air), order("ntag213"), JobKeys(), Journal(tmp_path), wait_s=0.0)
-    assert outcome.state == "written"
+    desk = Desk(tmp_path, "ntag213")
+    desk.air.swap(Ntag21x("NTAG213", bytes.fromhex("04E10CDA993C80")))
+    assert desk.write(originality=NXP).state == "written"
 
 
 @every_chip
@@ -429,7 +427,7 @@ class _Through:
 
 def written_through(desk: Desk, pass_on: Callable[[bytes, Callable[[bytes], bytes]], bytes]) -> TagOutcome:
     between = Between(desk, pass_on)
-    return personalise.write(between, order(desk.chip), desk.keys, desk.journal, originality=EMULATED, wait_s=0.0)
+    return desk.write(reader=between)
 
 
 def test_a_wrong_mac_of_an_answer_is_refused(tmp_path: Path) -> None:
@@ -575,7 +573,7 @@ def test_one_damaged_answer_does_not_cost_a_finished_tag_its_identity(tmp_path: 
             answer = exchange(command)
             return answer[:-3] + b"\xee" + answer[-2:] if number == at else answer
 
-        outcome = personalise.recover(Between(desk, damage), desk.keys, desk.journal, originality=EMULATED, wait_s=0.0)
+        outcome = desk.run(personalise.recover, reader=Between(desk, damage))
         assert outcome.state in ("written", "refused"), (at, outcome)
         assert desk.run(personalise.verify).state == "written", at
 

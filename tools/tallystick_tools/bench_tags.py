@@ -17,6 +17,7 @@ import ndef  # type: ignore[import-untyped]
 from tallystick_provisioning import an10922, nfc, personalise, tag_link
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc_nfcpy import NfcpyReader
+from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import META_KEY, Chip, TagOrder
 from tallystick_provisioning.tag_originality import Originality
@@ -133,9 +134,8 @@ def _identities(folder: Path, chip: Chip, tags: int, first: int) -> Spent:
             air.swap(_tag(chip, number))
             begun = time.perf_counter()
             with _steps(spent) as tell:
-                outcome = personalise.write(
-                    reader, _order(chip, number), BenchKeys(), journal, originality=_EMULATED, tell=tell
-                )
+                desk = Desk(reader, BenchKeys(), journal, tell, originality=_EMULATED)
+                outcome = personalise.write(desk, _order(chip, number))
             spent.whole_s += time.perf_counter() - begun
             if not outcome.good:
                 raise BenchError(f"{chip}: {outcome.code}, {outcome.reason}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from tallystick_proof import statement
 from tallystick_provisioning import key_provider, nfc_open, personalise, secret_file, tag_context
 from tallystick_provisioning.key_provider import DerivedKeys
+from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_job import Job
 from tallystick_tools import tag_signature
 from tallystick_tools.demo_world import World
@@ -79,10 +80,9 @@ def tap(world: World) -> str:
     with Job(tag.job) as job:
         item, reader = job.of_row(ROW), nfc_open.open_reader(tag.server.path)
         try:
-            outcome = personalise.verify(
-                reader, tag.keys, tag_context.journal(job, None), order=job.order(item),
-                originality=tag_context.originality(tag.maker),
-            )  # fmt: skip
+            journal, maker = tag_context.journal(job, None), tag_context.originality(tag.maker)
+            desk = Desk(reader, tag.keys, journal, originality=maker)
+            outcome = personalise.verify(desk, order=job.order(item))
         finally:
             reader.close()
     if not outcome.good or outcome.uid != tag.uid:
