@@ -57,6 +57,7 @@ def install(port: str, image: EspImage, progress: Progress) -> None:
         try:
             _check_chip(port, loader, image)
             loader = _esptool().run_stub(loader)
+            loader.WRITE_FLASH_ATTEMPTS = 1  # it would open a lost port again, and another board may be behind it
             loader.change_baud(BAUD)
             _esptool().attach_flash(loader)
             if _is_wanted(port, loader, image):

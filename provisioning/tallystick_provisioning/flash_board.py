@@ -1,7 +1,7 @@
 """Fill a blank MicroPython board with the node's files, over its raw REPL, with mpremote; and start it.
 
-A board that has no MicroPython yet gets it before that with esptool (ESP32) or by copying a .uf2 file (RP2040): see
-docs/node.md. A board that runs the node already has no REPL any more: it takes signed updates only.
+A board that has no MicroPython yet gets it before that: esp_loader for an ESP32, bootsel_drives for a Pico. A board
+that runs the node already has no REPL any more: it takes signed updates only.
 """
 
 import errno

@@ -19,7 +19,7 @@ from tallystick_tools.unix_node import HEAP, UnixNode
 
 _ROM = Path(board_rom.__file__)
 # A pty has no RTS, by which esptool resets a board: here somebody presses RESET when the loader is left alone so long.
-RESET_AFTER_S = 1.0
+RESET_AFTER_S = 0.5
 _LOOK_EVERY_MS = 50
 
 
