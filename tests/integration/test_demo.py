@@ -28,6 +28,12 @@ def run_demo(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def verify(bundle: Path, trust: Path, *without: str) -> subprocess.CompletedProcess[str]:
+    """`without`: a command in front that takes something away."""
+    command = [*without, sys.executable, "-m", "tallystick_tools", "verify", str(bundle), "--trust", str(trust)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One demo with an excursion, kept; its folder and what it printed."""
@@ -94,22 +100,7 @@ def test_kept_bundles_verify_without_a_network(story: tuple[Path, str]) -> None:
     bundles = sorted(folder.glob("*.zip"))
     assert {path.name for path in bundles} >= {"decision-0.zip", "reading-0.zip", "window-0.zip"}
     for path in bundles:
-        done = subprocess.run(
-            [
-                "unshare",
-                "-rn",
-                sys.executable,
-                "-m",
-                "tallystick_tools",
-                "verify",
-                str(path),
-                "--trust",
-                str(folder / "trust.toml"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = verify(path, folder / "trust.toml", "unshare", "-rn")
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -117,20 +108,7 @@ def test_bundle_against_another_runs_trust(story: tuple[Path, str], tmp_path: Pa
     folder, _ = story
     done = run_demo(tmp_path / "other", "--seed", "8", "--calm")
     assert done.returncode == 0, done.stdout + done.stderr
-    verified = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tallystick_tools",
-            "verify",
-            str(folder / "decision-0.zip"),
-            "--trust",
-            str(tmp_path / "other/trust.toml"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    verified = verify(folder / "decision-0.zip", tmp_path / "other/trust.toml")
     assert verified.returncode in (1, 2)
     assert "Traceback" not in verified.stderr
     # calm: no decision, and other values than the other seed

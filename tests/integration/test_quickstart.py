@@ -37,7 +37,7 @@ def follow(folder: Path, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["first", "second"])
+@pytest.mark.parametrize("name", ["first", pytest.param("second", marks=pytest.mark.full)])
 def test_quickstart_word_for_word(name: str, tmp_path: Path) -> None:
     folder, home = tmp_path / name, tmp_path / "home"
     folder.mkdir()
