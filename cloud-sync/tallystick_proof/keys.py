@@ -36,7 +36,7 @@ GATEWAY_CHECKPOINT, LEDGER_CHECKPOINT, COSIGNATURE = "gateway-checkpoint", "ledg
 ENROL_REQUEST, ENROLMENT, REVOCATION = "enrol-request", "enrolment", "revocation"
 ASSOCIATION, FACILITY, PLEDGE = "association", "facility", "pledge"
 CONFIG, FIRMWARE_IMAGE = "config", "firmware"  # nodes take these; no ledger does
-TAG, TAG_JOB = "tag", "tag-job"
+TAG, TAG_JOB, SHEET = "tag", "tag-job", "sheet"
 
 # The one table of who may sign what. A key that could sign two kinds of thing could be tricked into the other one.
 MAY_SIGN: dict[str, frozenset[str]] = {
@@ -46,7 +46,7 @@ MAY_SIGN: dict[str, frozenset[str]] = {
     WITNESS: frozenset({COSIGNATURE}),
     AUDITOR: frozenset({COSIGNATURE}),
     ORGANISATION: frozenset({FACILITY, PLEDGE, ENROL_REQUEST}),
-    INSTALLER: frozenset({ASSOCIATION, TAG, ENROL_REQUEST}),
+    INSTALLER: frozenset({ASSOCIATION, TAG, SHEET, ENROL_REQUEST}),
     DECISION: frozenset({DECISION, ENROL_REQUEST}),
     # Nothing that these sign has a format yet, so they may sign nothing.
     STAFF: frozenset(),

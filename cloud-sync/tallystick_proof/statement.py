@@ -160,6 +160,8 @@ TABLE: dict[str, Form] = {
             "sealed": _HASH,
         }
     ),
+    # Beside a file it is checked without a ledger, so it brings the key that signed it; whose that is, it cannot say.
+    keys.SHEET: Form({"document": _HASH, "key": exactly(keys.PUBLIC_KEY_BYTES), "made_ms": _MS}),
     keys.FACILITY: Form(
         {
             "lender": _HASH,

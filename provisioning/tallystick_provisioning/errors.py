@@ -25,6 +25,7 @@ ProvisioningError           exit 2: it could not run
         SelfTestFailed      a node whose first readings do not hold
         PlanError           a plan of nodes or a roll-out that cannot be carried out
         SetupError          a trust folder or trust.toml that cannot be used
+        SheetError          a closing sheet that is not what its statement says, or not this installer's
         TagRefused          this tag is not taken: `code` for counting, `next_action` for the person
         OrderError          a tag order that no tag can carry: check digit, serial, host, length
         SunError            what a tag's link says does not hold; each reason is a class of its own (sun.py)
@@ -101,6 +102,10 @@ class StatementFileError(Refused):
 
 class SetupError(Refused):
     """A trust folder or trust.toml that cannot be used."""
+
+
+class SheetError(Refused):
+    """A closing sheet that is not what its statement says, or not this installer's."""
 
 
 class AddressError(ProvisioningError):

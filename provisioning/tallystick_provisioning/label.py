@@ -1,6 +1,6 @@
 """One label of 50 x 30 mm: a QR code, a GS1 DataMatrix where there is one, three lines. Where everything lies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,8 +73,13 @@ def runs(row: Sequence[bool]) -> list[tuple[int, int]]:
 
 def font(labels: Sequence[Label]) -> Path | None:
     """The font file; None when there is none and no label needs it."""
+    return font_for(line for label in labels for line in label.lines)
+
+
+def font_for(lines: Iterable[str]) -> Path | None:
+    """The same for any text; FileError names what cannot be written without it."""
     found = next((path for path in FONTS if path.exists()), None)
-    needed = next((line for label in labels for line in label.lines if not line.isascii()), None)
+    needed = next((line for line in lines if not line.isascii()), None)
     if found is None and needed is not None:
         raise FileError(f"no font for {needed!r}: apt-get install fonts-noto-cjk")
     return found

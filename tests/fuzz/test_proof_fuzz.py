@@ -271,6 +271,7 @@ def statement_to_sign(kind: str) -> UnsignedStatement:
             "count": 1,
             "sealed": HASH,
         },
+        keys.SHEET: {"document": HASH, "key": HASH, "made_ms": 0},
         keys.FACILITY: {
             "lender": HASH,
             "borrower": HASH,
@@ -327,6 +328,7 @@ ALLOWED = {
     ("auditor", "cosignature"),
     ("installer", "association"),
     ("installer", "tag"),
+    ("installer", "sheet"),
     ("authority-installer", "tag-job"),
     ("organisation", "facility"),
     ("organisation", "pledge"),

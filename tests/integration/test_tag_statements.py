@@ -16,7 +16,8 @@ from tag_support import blank, tallystick, uid
 from tallystick_ledger.facts import START, facts
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
-from tallystick_provisioning import tag_statement
+from tallystick_proof.errors import KeyFormatError
+from tallystick_provisioning import sheet_statement, tag_statement
 from tallystick_provisioning.errors import LedgerRefused
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_tools.tag_field import Field
@@ -179,6 +180,15 @@ def test_statements_reach_the_ledger_once(
         item = told[one.body["item"].rpartition("/")[2]]
         assert one.body["uid"] == tag_statement.commitment(bytes.fromhex(item["salt"]), bytes.fromhex(item["uid"]))
         assert one.kid == installer_world.signers["installer"].kid
+
+
+def test_the_hash_of_a_closing_sheet_may_be_logged(installer_ledger: HttpLedger, installer_world: Any) -> None:
+    """So that its time is the ledger's and not only the installer's word."""
+    data = sheet_statement.build(installer_world.signers["installer"], installer_world.origin, b"%PDF", 1)
+    assert LedgerClient(installer_ledger.url).post(data).identity == statement.parse(data).identity
+    authority = installer_world.signers["authority-installer"]
+    with pytest.raises(KeyFormatError, match="may not sign a sheet"):
+        sheet_statement.build(authority, installer_world.origin, b"%PDF", 1)
 
 
 def test_a_delegation_never_gets_into_the_ledger(installer_ledger: HttpLedger, installer_world: Any) -> None:

@@ -391,6 +391,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "count": lambda value: is_int(value, 1, 10_000),
         "sealed": hash32,
     },
+    "sheet": {"document": hash32, "key": hash32, "made_ms": is_int},
     "facility": {
         "lender": hash32,
         "borrower": hash32,
@@ -423,6 +424,7 @@ COMMON = {"aud": is_text, "jti": lambda value: is_bytes(value, 16), "exp": optio
 SIGNER = {
     "association": "installer",
     "tag": "installer",
+    "sheet": "installer",
     "facility": "organisation",
     "pledge": "organisation",
     "decision": "decision",

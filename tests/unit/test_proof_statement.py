@@ -56,6 +56,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "count": 300,
         "sealed": HASH,
     },
+    keys.SHEET: {"document": HASH, "key": HASH, "made_ms": 9},
     keys.CONFIG: {
         "exp": 2**40,
         "target": bytes(8),
@@ -181,6 +182,9 @@ WRONG: list[tuple[str, str, Any]] = [
     (keys.TAG, "epoch", -1),
     (keys.TAG, "key_version", 0),
     (keys.TAG_JOB, "count", 0),
+    (keys.SHEET, "document", bytes(31)),
+    (keys.SHEET, "key", bytes(8)),
+    (keys.SHEET, "made_ms", -1),
     (keys.TAG_JOB, "key_version", 255),
     (keys.TAG_JOB, "installer", bytes(8)),
     (keys.FACILITY, "currency", "EURO"),

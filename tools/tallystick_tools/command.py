@@ -74,6 +74,13 @@ GROUPS: dict[str, tuple[str, Commands]] = {
             "sync": ("tallystick_provisioning.tag_sending:sync", "Sign what is finished and send it to the ledger."),
         },
     ),
+    "sheet": (
+        "The closing sheet of an installer's day.",
+        {
+            "write": ("tallystick_provisioning.sheet_commands:write", "Write and sign the sheet of tags and nodes."),
+            "verify": ("tallystick_provisioning.sheet_commands:verify", "Check a sheet and its signature, offline."),
+        },
+    ),
     "gateway": (
         "The gateway: takes readings in, keeps them, syncs them.",
         {
@@ -169,6 +176,7 @@ COMMANDS: Commands = {
 EXTRAS = {
     "node": "provisioning",
     "tag": "provisioning",
+    "sheet": "provisioning",
     "trust": "provisioning",
     "gateway": "edge",
     "cloud": "cloud",
