@@ -8,6 +8,8 @@ from typing import Any
 from tallystick_provisioning import an10922, ntag21x, personalise, personalise_desk
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc import COMMAND_TIMEOUT_S, SENSE_TIMEOUT_S, Family, Reader, Tag
+from tallystick_provisioning.ntag424 import FACTORY_KEY
+from tallystick_provisioning.ntag424 import Ntag424 as Chip424
 from tallystick_provisioning.personalise_desk import silent
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY, Chip, TagOrder, TagOutcome, Tell
@@ -148,3 +150,18 @@ class Desk:
 def as_reader(reader: WatchedReader) -> Reader:
     """Holds the watched reader against the protocol."""
     return reader
+
+
+def sensed(desk: Desk) -> Tag:
+    """The tag on its antenna, freshly activated."""
+    tag = desk.reader.sense()
+    assert tag is not None
+    return tag
+
+
+def opened(desk: Desk, key: bytes = FACTORY_KEY) -> Chip424:
+    """The same, its application selected and open with key 0."""
+    chip = Chip424(sensed(desk))
+    chip.select()
+    chip.authenticate(0, key)
+    return chip

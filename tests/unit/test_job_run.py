@@ -1,42 +1,22 @@
 """The loop over a job's tags, on emulated tags in this process: written, refused, interrupted."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from job_support import CHIPS, lock_all, signing, written
 from tag_support import EMULATED, GTIN, Hand, Hasty, blank, head, keys, make_job, run, uid
 
-from tallystick_proof import keys as proof_keys
-from tallystick_proof import statement
-from tallystick_proof.keys import Signer
-from tallystick_provisioning import job_bundle, passphrase, personalise, tag_job, tag_outcomes, tag_statement
-from tallystick_provisioning.errors import FileError, JobError
+from tallystick_provisioning import personalise, tag_job, tag_outcomes
+from tallystick_provisioning.errors import JobError
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.job_bundle import SealedJob
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.passphrase import Lock
 from tallystick_provisioning.personalise_desk import Desk
 from tallystick_provisioning.tag_job import Job
 from tallystick_provisioning.tag_journal import Journal
 from tallystick_provisioning.tag_order import Chip
-from tallystick_provisioning.tag_pass import Pass
 from tallystick_provisioning.tag_rows import Planned
-from tallystick_provisioning.tag_signing import Signing
 from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_reader import EmulatedReader
-
-INSTALLER = Signer("installer", bytes(32))
-ORIGIN = "ledger.example/log"
-CHIPS: list[Chip] = ["ntag424", "ntag215"]
-
-
-def signing(folder: Path) -> Signing:
-    return Signing(INSTALLER, ORIGIN, Outbox(folder / "outbox"))
-
-
-def written(job: Job) -> dict[str, str]:
-    """serial -> UID."""
-    return {item.item.serial: item.uid.hex() for item in job.items("written", "locked") if item.uid}
 
 
 @pytest.mark.parametrize("chip", CHIPS)
@@ -221,205 +201,3 @@ def test_a_row_whose_tag_is_lost_gets_another_one(tmp_path: Path) -> None:
         hand = Hand(field, [lost, blank("ntag424", 2)])
         assert run(job, hand).go()
         assert hand.codes == ["abandoned", "done"]
-
-
-# --- statements
-
-
-@pytest.mark.parametrize("chip", CHIPS)
-def test_a_finished_tag_becomes_a_signed_statement(tmp_path: Path, chip: Chip) -> None:
-    with Job(make_job(tmp_path / "j", 2, chip)) as job:
-        run(job, Hand(Field(), [blank(chip, 1), blank(chip, 2)]), signing=signing(tmp_path)).go()
-        item = job.items()[0]
-        waiting = [statement.parse(path.read_bytes()) for path in Outbox(tmp_path / "outbox").waiting()]
-        assert {one.body["item"] for one in waiting} == {f"/01/{GTIN}/21/S0", f"/01/{GTIN}/21/S1"}
-        one = next(one for one in waiting if one.body["item"].endswith("S0"))
-        statement.verify(one, INSTALLER.public_key)
-        assert one.kind == proof_keys.TAG
-        assert item.salt is not None
-        assert one.body["uid"] == tag_statement.commitment(item.salt, uid(1))
-        expected = (chip, chip == "ntag215", None if chip == "ntag215" else 1, "2026-07", 1, ORIGIN)
-        fields = ("chip", "copyable", "epoch", "key_set", "key_version", "aud")
-        assert tuple(one.body[name] for name in fields) == expected
-        assert uid(1) not in one.data
-        assert job.queued() == 2
-
-
-def test_a_uid_cannot_be_guessed_from_its_statement(tmp_path: Path) -> None:
-    """UIDs are few enough to try them all: a salt that is not in the log stands before that."""
-    salts = [bytes([number]) * tag_statement.SALT_BYTES for number in range(3)]
-    assert len({tag_statement.commitment(salt, uid(1)) for salt in salts}) == 3
-    with Job(make_job(tmp_path / "j", 1)) as job:
-        run(job, Hand(Field(), [blank("ntag424", 1)]), signing=signing(tmp_path)).go()
-        data = Outbox(tmp_path / "outbox").waiting()[0].read_bytes()
-        salt = job.items()[0].salt
-        assert salt is not None
-        assert salt not in data
-        assert len(salt) == tag_statement.SALT_BYTES
-
-
-def test_stating_twice_is_stating_once(tmp_path: Path) -> None:
-    with Job(make_job(tmp_path / "j", 2)) as job:
-        signs = signing(tmp_path)
-        run(job, Hand(Field(), [blank("ntag424", 1), blank("ntag424", 2)])).go()
-        assert Outbox(tmp_path / "outbox").waiting() == []
-        assert signs.state_all(job) == 2
-        before = sorted(path.name for path in signs.outbox.waiting())
-        assert signs.state_all(job) == 2
-        assert sorted(path.name for path in signs.outbox.waiting()) == before
-        for path in signs.outbox.waiting():
-            job.sent([path.stem], 5)
-            signs.outbox.delivered(path)
-        assert (signs.state_all(job), job.queued(), signs.outbox.waiting()) == (0, 0, [])
-
-
-# --- keys of a sealed job
-
-
-@pytest.fixture
-def sealed(tmp_path: Path) -> Callable[[bool], SealedJob]:
-    def make(will_lock: bool) -> SealedJob:
-        path, lock = tmp_path / "job.tally", Lock("correct horse", bytes(16), passphrase.MIN_COST_LOG2)
-        fields = {"aud": ORIGIN, "jti": bytes(16), "exp": None, "installer": None}
-        authority = Signer("authority-installer", bytes(32))
-        job_head = head(will_lock=will_lock)
-        job_bundle.seal(path, job_head, [uid(1), uid(2)], keys(), lock, authority, fields)
-        return SealedJob(path, "correct horse", job_head)
-
-    return make
-
-
-def test_keys_of_a_written_tag_are_erased(tmp_path: Path, sealed: Callable[[bool], SealedJob]) -> None:
-    provider = sealed(False)
-    with Job(make_job(tmp_path / "j", 2)) as job:
-        hand = Hand(Field(), [blank("ntag424", 3), blank("ntag424", 1)])
-        run(job, hand, provider=provider).go()
-        assert hand.codes == ["no-keys", "done"]
-        assert list(provider.uids) == [uid(2)]
-        assert SealedJob(tmp_path / "job.tally", "correct horse", head()).uids == (uid(2),)
-
-
-def test_keys_that_a_crash_left_are_erased_at_the_next_start(
-    tmp_path: Path, sealed: Callable[[bool], SealedJob], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    provider = sealed(False)
-    with Job(make_job(tmp_path / "j", 2)) as job:
-        with monkeypatch.context() as patch:
-            patch.setattr(SealedJob, "finished", lambda self, tag: None)
-            run(job, Hand(Field(), [blank("ntag424", 1)]), provider=provider).go()
-        assert list(provider.uids) == [uid(1), uid(2)]
-        run(job, Hand(Field(), []), provider=provider).go()
-        assert list(provider.uids) == [uid(2)]
-
-
-def test_keys_stay_until_the_tag_is_locked(tmp_path: Path, sealed: Callable[[bool], SealedJob]) -> None:
-    provider = sealed(True)
-    with Job(make_job(tmp_path / "j", 2, will_lock=True)) as job:
-        tags = [blank("ntag424", 1), blank("ntag424", 2)]
-        assert run(job, Hand(Field(), tags), provider=provider).go()
-        assert list(provider.uids) == [uid(1), uid(2)]
-        lock_all(job, Field(tags[1]), provider)
-        assert list(provider.uids) == [uid(1)]
-        assert [item.state for item in job.items()] == ["written", "locked"]
-
-
-# --- passes
-
-
-def lock_all(job: Job, field: Field, provider: object = None) -> list[str]:
-    said: list[str] = []
-    with bench(job, field, said, provider) as work:
-        work.all("lock", 0.0, lambda: not said)
-    return said
-
-
-def bench(job: Job, field: Field, said: list[str], provider: object = None) -> Pass:
-    journal = Journal(job.path.with_name("journal"))
-    reader: Callable[[], EmulatedReader] = lambda: EmulatedReader(field)  # noqa: E731
-    return Pass(job, reader, provider or keys(), journal, said.append, EMULATED)  # type: ignore[arg-type]
-
-
-def test_a_dry_run_of_every_pass_writes_nothing(tmp_path: Path) -> None:
-    with Job(make_job(tmp_path / "j", 1)) as job:
-        tag, said = blank("ntag424", 1), list[str]()
-        run(job, Hand(Field(), [tag])).go()
-        before = (job.items(), job.attempts(), Journal(tmp_path / "journal").records(uid(1)))
-        with bench(job, Field(tag), said) as work:
-            work.dry_run = True
-            states = [work.one(what, 0.0).state for what in ("verify", "lock", "reset", "retire", "recover", "resume")]
-        assert states == ["written", "written", "planned", "planned", "planned", "planned"]
-        assert said[2].endswith("planned (dry-run): would reset it; its journal says written")
-        assert before == (job.items(), job.attempts(), Journal(tmp_path / "journal").records(uid(1)))
-
-
-def test_reset_gives_the_row_free_and_the_tag_back(tmp_path: Path) -> None:
-    with Job(make_job(tmp_path / "j", 1)) as job:
-        tag, said = blank("ntag424", 1), list[str]()
-        run(job, Hand(Field(), [tag]), signing=signing(tmp_path)).go()
-        with bench(job, Field(tag), said) as work:
-            assert work.one("reset", 0.0).state == "factory"
-        item = job.items()[0]
-        assert (item.state, item.uid, item.statement) == ("waiting", None, None)
-        assert run(job, Hand(Field(), [tag])).go()
-
-
-def test_a_retired_tag_never_comes_back(tmp_path: Path) -> None:
-    with Job(make_job(tmp_path / "j", 1)) as job:
-        tag, said = blank("ntag424", 1), list[str]()
-        run(job, Hand(Field(), [tag])).go()
-        with bench(job, Field(tag), said) as work:
-            assert work.one("retire", 0.0).state == "retired"
-        hand = Hand(Field(), [tag, blank("ntag424", 2)])
-        assert run(job, hand).go()
-        assert hand.codes == ["abandoned", "done"]
-
-
-def test_recover_of_a_half_written_tag(tmp_path: Path) -> None:
-    with Job(make_job(tmp_path / "j", 1)) as job:
-        tag, field, said = blank("ntag424", 1), Hasty(20), list[str]()
-        run(job, Hand(field, [tag])).go()
-        with bench(job, Field(tag), said) as work:
-            outcome = work.one("recover", 0.0)
-        assert outcome.good
-        assert job.items()[0].state == {"factory": "waiting", "written": "written"}[outcome.state]
-
-
-def test_verify_holds_a_tag_against_its_row(tmp_path: Path) -> None:
-    with Job(make_job(tmp_path / "j", 2)) as job:
-        tags, said = [blank("ntag424", 1), blank("ntag424", 2)], list[str]()
-        run(job, Hand(Field(), tags)).go()
-        with bench(job, Field(tags[0]), said) as work:
-            assert work.one("verify", 0.0).good
-            other = work.one("verify", 0.0, job.of_row(3))
-        assert other.code == "other-item"
-        assert "the label says serial S1 (row 3), this is the tag of row 2, serial S0" in said[-1]
-        with bench(job, Field(), said) as work:
-            assert work.one("verify", 0.0).code == "no-tag"
-
-
-# --- the job file
-
-
-def test_a_job_is_never_overwritten(tmp_path: Path) -> None:
-    make_job(tmp_path / "j", 1)
-    with pytest.raises(JobError, match="exists already"):
-        make_job(tmp_path / "j", 1)
-    assert (tmp_path / "j").stat().st_mode & 0o777 == 0o600
-
-
-def test_other_files_are_no_jobs(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="no such job"):
-        Job(tmp_path / "none")
-    (tmp_path / "text").write_text("a text")
-    with pytest.raises(FileError, match="text: "):
-        Job(tmp_path / "text")
-    (tmp_path / "empty").write_bytes(b"")
-    with pytest.raises(FileError, match="no job of this program"):
-        Job(tmp_path / "empty")
-
-
-def test_a_serial_twice_never_gets_into_a_job(tmp_path: Path) -> None:
-    """The database refuses what the check of rows would have told."""
-    with pytest.raises(FileError, match="UNIQUE"):
-        tag_job.create(tmp_path / "j", head(), [Planned(2, Item(GTIN, "A"), ""), Planned(3, Item(GTIN, "A"), "")])
-    assert not (tmp_path / "j").exists()
