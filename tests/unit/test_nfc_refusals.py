@@ -129,7 +129,7 @@ def test_half_written_tag_with_a_foreign_key_is_left_alone(tmp_path: Path) -> No
     for command in (personalise.resume, personalise.recover, personalise.reset):
         outcome = desk.run(command)
         assert (outcome.state, outcome.code) == ("unfinished", "foreign-keys")
-    assert desk.tag.to_bytes() == before
+        assert desk.tag.to_bytes() == before, command
 
 
 @every_chip
