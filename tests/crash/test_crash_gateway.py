@@ -151,8 +151,8 @@ def test_every_message_to_a_node_follows_the_fsync_of_what_was_written(site: Sit
         elif label == "cable" and call.name == "write":
             sent += 1
             assert call.thread not in unsynced, "a node was told of what the disk may not have"
-    assert synced > 5
-    assert sent > 5
+    # How many: a busy machine puts many readings into one commit, and many acknowledgements into one message.
+    assert synced and sent
 
 
 def kill_at(site: Site, points: Sequence[strace.Point]) -> int:
