@@ -17,6 +17,8 @@ from tallystick_wire.cbor import Map
 COMPROMISED = "compromised"
 NOT_LOGGED = MAX_TREE_SIZE  # an index behind every other: nothing comes after an enrolment that no log holds
 
+ALREADY_ENROLLED = "is already enrolled by another statement"
+
 
 @dataclass(frozen=True, slots=True)
 class EnrolledKey:
@@ -78,7 +80,7 @@ class Directory:
         known = self._keys.get(key.thumbprint)
         if known is not None:
             if known.statement.identity != signed.identity:
-                raise EnrolmentError(f"key {key.thumbprint.hex()} is already enrolled by another statement")
+                raise EnrolmentError(f"key {key.thumbprint.hex()} {ALREADY_ENROLLED}")
             return known
         if key.kid in self._thumbprints:
             raise EnrolmentError(f"kid {key.kid.hex()} already stands for another key")

@@ -42,21 +42,27 @@ class NodeJob:
     random_bytes: Callable[[int], bytes]
     monotonic: Callable[[], float] = time.monotonic
     update_keys: UpdateKeys = NO_UPDATES
+    known: Callable[[bytes], bytes | None] = lambda thumbprint: None  # identity of its enrolment, where there is one
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledNode:
-    """A node that took its link key; its enrolment waits in the outbox."""
+    """A node that took its link key; its enrolment waits in the outbox, or was found (`was_enrolled`)."""
 
     public_key: bytes
     thumbprint: bytes
     identity: bytes  # of the enrolment statement
+    was_enrolled: bool = False
 
 
 def enrol_node(
     cable: Cable, job: NodeJob, model: str, serial: str, extra: enrolments.NodeExtra = enrolments.NO_EXTRA
 ) -> EnrolledNode:
-    """Enrol the node at the other end of the cable; NodeRefused names what does not hold. May be repeated."""
+    """Enrol the node at the other end of the cable; NodeRefused names what does not hold. May be repeated.
+
+    A key that has an enrolment here gets no other one, which its ledger would refuse: it is linked again, and that the
+    node takes this link key shows that it is of this site.
+    """
     for field, text in (("model", model), ("serial", serial)):
         if not 0 < len(text) <= MAX_INSTRUMENT_CHARACTERS:
             raise NodeRefused(f"{field} must be 1 to {MAX_INSTRUMENT_CHARACTERS} characters")
@@ -66,6 +72,26 @@ def enrol_node(
     if node.origin not in (None, origin):
         raise NodeRefused(f"this node lives in the ledger {node.origin}; a key lives in one ledger only")
 
+    thumbprint = keys.thumbprint(node.public_key)
+    # A node that was never linked may stand in the list of another ledger: then only what waits here counts.
+    listed = None if node.origin is None else job.known(thumbprint)
+    known = listed or job.outbox.enrolment_of(node.public_key, origin)
+    # Statement first, link key second. A crash in between leaves a statement for a node that is not linked yet:
+    # enrolling it again is harmless. The other order could leave a node that works and that no ledger will ever know.
+    identity = known or _make_enrolment(cable, job, node, model, serial, extra)
+    key = message.link_key(job.site_key, thumbprint)
+    link = message.build_link(key, origin, pen, job.update_keys.downlink, job.update_keys.firmware)
+    answer = ask(cable, link, "linked", job.monotonic)
+    if message.open_linked(answer) != keys.kid(node.public_key):
+        raise NodeRefused("another node answered: connect one node at a time")
+    return EnrolledNode(node.public_key, thumbprint, identity, known is not None)
+
+
+def _make_enrolment(
+    cable: Cable, job: NodeJob, node: message.Node, model: str, serial: str, extra: enrolments.NodeExtra
+) -> bytes:
+    """The identity of a new enrolment, which is in the outbox when this returns."""
+    origin, pen = job.trust.origin, job.trust.pen
     nonce = job.random_bytes(message.NONCE_BYTES)
     request = ask(cable, message.build_enrol(origin, pen, nonce), "enrol-request", job.monotonic)
     asked = enrolments.check_request(request, origin, node.public_key, nonce)
@@ -73,17 +99,8 @@ def enrol_node(
     enrolment = enrolments.enrolment(
         job.authority, job.trust, asked.data, job.random_bytes, instrument, extra.commitment
     )
-
-    # Statement first, link key second. A crash in between leaves a statement for a node that is not linked yet:
-    # enrolling it again is harmless. The other order could leave a node that works and that no ledger will ever know.
     job.outbox.keep(enrolment)
-    thumbprint = keys.thumbprint(node.public_key)
-    key = message.link_key(job.site_key, thumbprint)
-    link = message.build_link(key, origin, pen, job.update_keys.downlink, job.update_keys.firmware)
-    answer = ask(cable, link, "linked", job.monotonic)
-    if message.open_linked(answer) != keys.kid(node.public_key):
-        raise NodeRefused("another node answered: connect one node at a time")
-    return EnrolledNode(node.public_key, thumbprint, statement.parse(enrolment).identity)
+    return statement.parse(enrolment).identity
 
 
 def say_hello(

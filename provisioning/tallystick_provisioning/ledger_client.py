@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from tallystick_proof import statement
+from tallystick_proof.enrolment import ALREADY_ENROLLED
 from tallystick_proof.errors import StatementError
 from tallystick_provisioning import address
 from tallystick_provisioning.errors import LedgerRefused, LedgerUnreachable
@@ -32,6 +33,11 @@ class Delivery:
     posted: Posted | None
     refused: str | None = None
     waits: str | None = None
+
+    @property
+    def was_enrolled(self) -> bool:
+        """Refused, because the ledger has another enrolment of this key: the one that it has stands."""
+        return self.refused is not None and ALREADY_ENROLLED in self.refused
 
 
 class LedgerClient:

@@ -89,6 +89,9 @@ def _report(node: EnrolledNode, deliveries: list[Delivery]) -> int:
     if own is not None and own.posted:
         print(f"{name}: enrolled, ledger index {_index(own)}")
         return DONE
+    if own is not None and own.was_enrolled:
+        print(f"{name}: was enrolled already, and is linked; the enrolment that the ledger has stands")
+        return DONE
     if own is not None and own.refused:
         print(f"{name}: linked, but the ledger refused the enrolment: {own.refused}")
         return REFUSED

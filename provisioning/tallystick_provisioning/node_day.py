@@ -68,7 +68,8 @@ class Day:
         if board.serial in twins(self.find()):
             report = NodeReport(board.serial, board.port, reason=TWINS)
         else:
-            shared = replace(self.shared, port_of=lambda serial: port_of(serial, self.find()))
+            job = replace(self.shared.job, known=self.nodes.enrolment_of)
+            shared = replace(self.shared, job=job, port_of=lambda serial: port_of(serial, self.find()))
             report = provision_board(board, shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
         self.nodes.came(report, now_ms())
         self.view.came(report)

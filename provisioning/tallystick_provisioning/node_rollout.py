@@ -25,29 +25,37 @@ from tallystick_wire.errors import WireError
 CANARIES = 1
 SETTLE_TIMEOUT_S = 120.0  # a small board unpacks, boots and imports for half a minute
 ASK_AGAIN_S = 2.0
+NEXT_ACTION = {"updates_failed_before": ": it went back to older firmware; sign the image again to try it again"}
 LEFT = "left alone: an earlier node failed"
 Progress = Callable[[str, int, int], None]  # serial, chunks that it has, chunks in all
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A connected node of the list. `version`: of the last firmware or configuration that it took, as far as known."""
+    """A connected node of the list. `word`: its own for the offer, when it was asked; "" when it was not, or is silent.
+
+    What the list says of versions decides nothing: a node may have gone back since.
+    """
 
     board: Board
     name: str
     thumbprint: str
-    version: int = 0
+    word: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one node. `word` is the node's own; `reason` is empty where all is well."""
+    """What became of one node. `word` is the node's own; `reason` is empty where all is well.
+
+    `firmware`: the hash in hex of what it ran when it was last asked.
+    """
 
     serial: str
     name: str
     word: str
     reason: str = ""
     canary: bool = False
+    firmware: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -66,15 +74,19 @@ class Plan:
     canaries: int
 
 
+# Its own words for an offer that need no second look, and how a person reads them.
+HAS_IT = {transfer.CURRENT: "has it", transfer.ON_TRIAL: "runs it on trial", "updates_old": "has a later one"}
+
+
 def plan(candidates: Sequence[Candidate], one: Offer, outdated: bool, canaries: int) -> Plan:
-    """Pure: a node for which the offer is not, or that has it (when `outdated`), is skipped."""
+    """Pure: a node for which the offer is not, or that says itself that it has it (when `outdated`), is skipped."""
     todo, skipped = [], []
     for candidate in candidates:
         target = one.manifest.target
         if target is not None and target.hex() != candidate.thumbprint[: 2 * keys.KID_BYTES]:
             skipped.append((candidate, f"the offer is for node {target.hex()} only"))
-        elif outdated and candidate.version >= one.manifest.version:
-            skipped.append((candidate, f"has version {candidate.version} already"))
+        elif outdated and candidate.word in HAS_IT:
+            skipped.append((candidate, f"it says that it {HAS_IT[candidate.word]}"))
         else:
             todo.append(candidate)
     return Plan(tuple(todo), tuple(skipped), min(canaries, len(todo)))
@@ -107,19 +119,19 @@ class RollOut:
         if any(not result.is_good for result in self.results):
             return Result(serial, candidate.name, "", LEFT, canary)
         try:
-            word = self._bring(candidate.board)
-            result = Result(serial, candidate.name, word, canary=canary)
+            pushed = self._bring(candidate.board)
+            result = Result(serial, candidate.name, pushed.word, canary=canary, firmware=pushed.firmware.hex())
         except (ProvisioningError, WireError) as error:
             result = Result(serial, candidate.name, "", str(error), canary)
         self.results.append(result)
         self.done(result)
         return result
 
-    def _bring(self, board: Board) -> str:
+    def _bring(self, board: Board) -> Pushed:
         """Push, and wait until the node says from its next boot that it runs what was pushed."""
         pushed = self._push(board)
         if pushed.word == transfer.CURRENT:
-            return pushed.word
+            return pushed
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while pushed.word in (transfer.KEPT, transfer.LOADED):
             if time.monotonic() > deadline:
@@ -127,13 +139,13 @@ class RollOut:
             time.sleep(ASK_AGAIN_S)
             pushed = self._push(board)
         self._test(board)
-        return pushed.word
+        return pushed
 
     def _push(self, board: Board) -> Pushed:
         with closing(self._open(board)) as port:
             pushed = push(port, self.one, self.site_key, lambda done, of: self.progress(board.serial, done, of))
         if not pushed.is_good:
-            raise NodeRefused(f"the node says {pushed.word}")
+            raise NodeRefused(f"the node says {pushed.word}{NEXT_ACTION.get(pushed.word, '')}")
         return pushed
 
     def _open(self, board: Board) -> SerialPort:

@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS node(
     enrolment TEXT NOT NULL DEFAULT '',
     firmware_version INTEGER NOT NULL DEFAULT 0,
     config_version INTEGER NOT NULL DEFAULT 0,
-    changed_ms INTEGER NOT NULL
+    changed_ms INTEGER NOT NULL,
+    seen_ms INTEGER
 )
 """
 
@@ -66,6 +67,7 @@ class KnownNode:
     firmware_version: int  # of the last signed offer that it took, 0 for none
     config_version: int
     changed_ms: int
+    seen_ms: int | None = None  # when it was last asked what it runs: `firmware` and the versions are of then
 
     @property
     def kid(self) -> str:
@@ -97,6 +99,8 @@ class NodeTable:
             connection.execute("PRAGMA synchronous = FULL")
             self._database = sqlite_utils.Database(connection, execute_plugins=False)
             self._database.conn.execute(_SCHEMA)
+            if "seen_ms" not in self._database.table("node").columns_dict:  # a list of before
+                self._database.conn.execute("ALTER TABLE node ADD COLUMN seen_ms INTEGER")
         path.chmod(0o600)  # the salts
 
     def close(self) -> None:
@@ -112,6 +116,11 @@ class NodeTable:
         with self._foreign():
             return [KnownNode(**row) for row in self._database.table("node").rows_where(order_by="name, serial")]
 
+    def enrolment_of(self, thumbprint: bytes) -> bytes | None:
+        """The identity of the enrolment of a key, as it was written down; None when it was not."""
+        rows = [node for node in self.nodes() if node.enrolment and node.thumbprint == thumbprint.hex()]
+        return bytes.fromhex(rows[0].enrolment) if rows else None
+
     def find(self, word: str) -> KnownNode:
         """The node with this serial number, kid, thumbprint or name; PlanError when none or several have it."""
         found = [node for node in self.nodes() if word and word in node.called]
@@ -120,27 +129,34 @@ class NodeTable:
         return found[0]
 
     def expect(self, planned: PlannedNode, model: str, salt: bytes, now_ms: int) -> KnownNode:
-        """The row of a board that is about to be provisioned. A known one keeps its salt, so its commitment stays."""
+        """The row of a board that is about to be provisioned.
+
+        A known one keeps its salt, so its commitment stays, and whatever the plan says nothing of.
+        """
         told = {
-            "name": planned.name or planned.serial,
+            "name": planned.name,
             "place": planned.place,
             "model": model,
             "certificate": (planned.certificate or b"").hex(),
             "due_ms": planned.due_ms,
-            "changed_ms": now_ms,
         }
         with self._foreign():
-            if self._database.table("node").count_where("serial = ?", [planned.serial]):
-                self._database.table("node").update(planned.serial, told)
+            table = self._database.table("node")
+            if table.count_where("serial = ?", [planned.serial]):
+                said = {name: value for name, value in told.items() if value}
+                table.update(planned.serial, {**said, "changed_ms": now_ms})
             else:
-                self._database.table("node").insert({"serial": planned.serial, "salt": salt.hex(), **told})
+                told["name"] = planned.name or planned.serial
+                table.insert({"serial": planned.serial, "salt": salt.hex(), **told, "changed_ms": now_ms})
         return self.find(planned.serial)
 
     def came(self, report: NodeReport, now_ms: int) -> None:
         """How far it came."""
         told: dict[str, object] = {"step": report.step, "reason": report.reason, "changed_ms": now_ms}
-        told |= {"thumbprint": report.thumbprint.hex()} if report.public_key else {}
-        told |= {"firmware": report.firmware.hex()} if report.firmware else {}
+        if report.public_key and self.find(report.serial).thumbprint != report.thumbprint.hex():
+            # Another key: what was known of the one before is not true of it.
+            told |= {"thumbprint": report.thumbprint.hex(), "enrolment": "", "firmware_version": 0, "config_version": 0}
+        told |= {"firmware": report.firmware.hex(), "seen_ms": now_ms} if report.firmware else {}
         told |= {"enrolment": report.enrolment.hex()} if report.enrolment else {}
         self.change(report.serial, told)
 
@@ -153,6 +169,10 @@ class NodeTable:
     def took(self, serial: str, kind: str, version: int, now_ms: int) -> None:
         """A node runs this version of its `kind`, firmware or config."""
         self.change(serial, {f"{kind}_version": version, "changed_ms": now_ms})
+
+    def seen(self, serial: str, firmware: str, now_ms: int) -> None:
+        """A node said which firmware it runs (a hash in hex)."""
+        self.change(serial, {"firmware": firmware, "seen_ms": now_ms})
 
     def change(self, serial: str, fields: Mapping[str, object]) -> None:
         with self._foreign():

@@ -4,6 +4,7 @@ On a terminal a table that stays in place, at 80 columns; elsewhere one line for
 """
 
 import threading
+import time
 from collections.abc import Sequence
 
 from rich import box
@@ -22,10 +23,10 @@ from tallystick_provisioning.tag_words import Language
 WORDS = {
     "en": {"done": "ok", "failed": "FAILED", "left": "left", "more": "more failed: `tallystick node list` has them all",
            "ending": "ending: waiting for the boards that are being worked on", "do": "do",
-           "waiting": "plug in a board; Ctrl-C ends"},
+           "waiting": "plug in a board; Ctrl-C ends", "again": "was enrolled already; tested again"},
     "zh": {"done": "正常", "failed": "失败", "left": "剩余", "more": "块失败未显示,见 tallystick node list",
            "ending": "正在结束:等待进行中的电路板", "do": "处理",
-           "waiting": "请接入电路板;按 Ctrl-C 结束"},
+           "waiting": "请接入电路板;按 Ctrl-C 结束", "again": "此前已登记,本次仅重新测试"},
 }
 STEP_WORDS = {
     "en": {"connect": "connect", INTERPRETER: "MicroPython", FLASH: "copy files", ENROL: "enrol", TEST: "first reading",
@@ -92,7 +93,9 @@ class NodeView:
             self._now.pop(report.serial, None)
             if self._live:
                 self._live.update(self.picture(), refresh=True)
-            elif not report.done:
+            if report.done and report.was_enrolled:
+                self._say(f"{report.serial}: {self._words['again']}")
+            elif not self._live and not report.done:
                 text = f"{report.serial}: {self._words['failed']}: {report.reason}. {report.next_action}"
                 self._say(text)
 
@@ -147,6 +150,19 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def _seen(node: KnownNode) -> str:
+    """What it ran when it was last asked; a number of the firmware it was made with it has only after an update."""
+    if node.seen_ms is None:
+        return ""
+    day = time.strftime("%Y-%m-%d %H:%M", time.localtime(node.seen_ms / 1000))
+    versions = [f"{kind} {number}" for kind, number in _versions(node) if number]
+    return "\n" + ", ".join([*versions, f"runs {node.firmware[:8]}", f"seen {day}"])
+
+
+def _versions(node: KnownNode) -> tuple[tuple[str, int], ...]:
+    return ("firmware", node.firmware_version), ("config", node.config_version)
+
+
 def show_list(console: Console, nodes: Sequence[KnownNode]) -> None:
     """`node list`, and the report at the end of a day: a line a node, then why some do not work."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -154,6 +170,7 @@ def show_list(console: Console, nodes: Sequence[KnownNode]) -> None:
         table.add_column(title, no_wrap=title in ("board", "kid"), overflow="fold")
     for node in nodes:
         state = "works" if node.works else f"stopped at {node.step}" if node.step else "new"
+        state += _seen(node)
         cells = (node.serial, node.name, node.place, node.kid, state)
         table.add_row(*(Text(cell) for cell in cells), style="" if node.works else "bold red")
     console.print(table)

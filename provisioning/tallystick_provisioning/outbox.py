@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from tallystick_proof import statement
+from tallystick_proof import keys, statement
+from tallystick_proof.errors import StatementError
 from tallystick_provisioning.secret_file import sync_folder
 
 MAX_WAITING = 10_000  # more than a year of jobs; a folder that holds more is not an outbox
@@ -37,6 +38,17 @@ class Outbox:
             return []
         paths = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
         return paths[:MAX_WAITING]
+
+    def enrolment_of(self, public_key: bytes, origin: str) -> bytes | None:
+        """The identity of the enrolment of this key in that ledger that waits; None when none does."""
+        for path in self.waiting():
+            try:
+                found = statement.parse(path.read_bytes())
+            except (OSError, StatementError):  # it went just now; no statement: whoever delivers it says so
+                continue
+            if found.kind == keys.ENROLMENT and (found.body["key"], found.body["aud"]) == (public_key, origin):
+                return found.identity
+        return None
 
     def delivered(self, path: Path) -> None:
         """The ledger has it."""

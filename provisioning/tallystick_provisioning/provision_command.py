@@ -12,7 +12,7 @@ from tallystick_provisioning import boards as board_sources
 from tallystick_provisioning import bootsel_drives, flash_board, node_day, node_plan, node_view, tag_words
 from tallystick_provisioning import interpreter as interpreters
 from tallystick_provisioning.boards import Board, Boards
-from tallystick_provisioning.errors import BoardLost, InterpreterError, PlanError
+from tallystick_provisioning.errors import BoardLost, FileError, InterpreterError, PlanError
 from tallystick_provisioning.esp_image import EspImage
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.interpreter import Interpreter
@@ -110,7 +110,7 @@ class _Python:
         if drives is not None and not isinstance(file, Uf2Image):
             raise PlanError("drives: only with --interpreter FILE.uf2: no other board appears as a drive")
         if drives is not None and not drives.is_dir():
-            raise PlanError(f"drives: {drives}: no such folder")
+            raise FileError(f"{drives}: no such folder")
         return cls(file, bootsel_drives.default_folders() if drives is None else [drives])
 
     @property
@@ -152,7 +152,9 @@ def _carry_out(asked: _Asked, table: Path, lang: Literal["en", "zh"] | None, wat
 def _end(day: Day, handled: set[str], client: LedgerClient | None, console: Console, json: bool) -> int:
     """Post what waits, and report."""
     outbox = day.shared.job.outbox
-    refused = [] if client is None else [one.refused for one in client.deliver(outbox) if one.refused is not None]
+    deliveries = [] if client is None else client.deliver(outbox)
+    refused = [one.refused for one in deliveries if one.refused is not None and not one.was_enrolled]
+    again = sum(one.was_enrolled for one in deliveries)
     waiting = len(outbox.waiting())
     rows = [node for node in day.nodes.nodes() if node.serial in handled]
     drives = [] if day.drives is None else day.drives.reports
@@ -165,6 +167,8 @@ def _end(day: Day, handled: set[str], client: LedgerClient | None, console: Cons
         node_view.show_list(console, rows)
         if waiting:
             console.print(f"{waiting} enrolments wait in {outbox.folder}: they go out with the next run")
+        if again:
+            console.print(f"{again} nodes were enrolled already, from another list: that enrolment stands")
         for text in [*(f"an enrolment was refused: {reason}" for reason in refused), *failed]:
             console.print(text, highlight=False, soft_wrap=True, markup=False)
     return DONE if all(node.works for node in rows) and not refused and not failed else REFUSED

@@ -68,6 +68,7 @@ class NodeReport:
     firmware: bytes = b""
     first_seq: int = 0
     temperature: str = ""
+    was_enrolled: bool = False  # in an earlier run: it got no other enrolment
     is_silent: bool = False  # neither a node nor MicroPython answered so far
 
     @property
@@ -176,7 +177,7 @@ def _enrol(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> 
         node = enrol_node(cable, plan.job, plan.model, report.serial, extra)
     if node.public_key != report.public_key:
         raise NodeRefused("another node answered than before: connect one node to a port")
-    return replace(report, enrolment=node.identity)
+    return replace(report, enrolment=node.identity, was_enrolled=node.was_enrolled)
 
 
 def _test(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:

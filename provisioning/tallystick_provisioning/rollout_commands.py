@@ -6,13 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from tallystick_provisioning import boards as board_sources
-from tallystick_provisioning import site
-from tallystick_provisioning.boards import Board
+from tallystick_provisioning import rollout_candidates, site
 from tallystick_provisioning.errors import PlanError
 from tallystick_provisioning.exit_codes import DONE, REFUSED
 from tallystick_provisioning.node_day import now_ms
-from tallystick_provisioning.node_rollout import Candidate, Plan, Result, RollOut, plan
-from tallystick_provisioning.node_table import NodeTable
+from tallystick_provisioning.node_rollout import Plan, Result, RollOut, plan
+from tallystick_provisioning.node_table import NodeTable, existing
 from tallystick_provisioning.node_watch import MAX_PARALLEL
 from tallystick_provisioning.offers import Offer
 from tallystick_provisioning.trust_setup import TRUST, read_trust
@@ -32,15 +31,20 @@ def roll_out(
     """Exit code 1: a node failed, and what came after it was left alone."""
     if not 1 <= parallel <= MAX_PARALLEL:
         raise PlanError(f"parallel: must be 1 to {MAX_PARALLEL}")
-    if not table.is_file():
-        raise PlanError(f"{table}: no list of nodes; `tallystick node provision` makes one, or give --port")
+    existing(table, ", or give --port")
     if canary < 0:
         raise PlanError("canary: must be 0 or more")
-    trust = read_trust(site_key.parent / TRUST)
+    trust, site_secret = read_trust(site_key.parent / TRUST), site.load(site_key)
     console = Console(stderr=json)
     find = board_sources.source(boards)
     with NodeTable(table) as nodes:
-        planned = plan(_candidates(find(), nodes, one), one, outdated, canary)
+        found = rollout_candidates.connected_nodes(find(), nodes)
+        if outdated:
+            ask = rollout_candidates.asker(one, site_secret)
+            candidates = rollout_candidates.asked(found, one, ask, nodes, parallel, now_ms())
+        else:
+            candidates = rollout_candidates.unasked(found)
+        planned = plan(candidates, one, outdated, canary)
         _say(console, planned, dry_run)
         if dry_run:
             if json:
@@ -50,13 +54,14 @@ def roll_out(
         def done(result: Result) -> None:
             if result.is_good:
                 nodes.took(result.serial, one.manifest.kind, one.manifest.version, now_ms())
+                nodes.seen(result.serial, result.firmware, now_ms())
             console.print(_line(result), highlight=False, soft_wrap=True, markup=False)
 
         def progress(serial: str, chunk: int, chunks: int) -> None:
             if console.is_terminal and chunks:
                 console.print(f"{serial}: {100 * (chunk + 1) // chunks} %", end="\r", highlight=False, markup=False)
 
-        results = RollOut(one, site.load(site_key), trust.origin, trust.pen, progress, find, done).run(
+        results = RollOut(one, site_secret, trust.origin, trust.pen, progress, find, done).run(
             planned, parallel
         )
     left = [result for result in results if not result.is_good]
@@ -65,23 +70,6 @@ def roll_out(
     else:
         console.print(f"{len(results) - len(left)} of {len(results)} nodes run version {one.manifest.version}")
     return REFUSED if left else DONE
-
-
-def _candidates(connected: list[Board], nodes: NodeTable, one: Offer) -> list[Candidate]:
-    """The connected boards that are working nodes of the list."""
-    known = {node.serial: node for node in nodes.nodes() if node.thumbprint}
-    for serial in board_sources.twins(connected) & set(known):
-        raise PlanError(f"{serial}: {board_sources.TWINS}")
-    return [
-        Candidate(
-            board,
-            known[board.serial].name,
-            known[board.serial].thumbprint,
-            int(getattr(known[board.serial], f"{one.manifest.kind}_version")),
-        )
-        for board in connected
-        if board.serial in known
-    ]
 
 
 def _value(planned: Plan) -> dict[str, object]:

@@ -18,8 +18,8 @@ from tallystick_provisioning import (
 )
 from tallystick_provisioning.errors import StatementFileError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
-from tallystick_provisioning.node_fleet_commands import DEFAULT_TABLE
 from tallystick_provisioning.node_rollout import CANARIES
+from tallystick_provisioning.node_table import DEFAULT_TABLE
 from tallystick_provisioning.node_watch import PARALLEL
 from tallystick_provisioning.offers import Offer
 from tallystick_provisioning.rollout_commands import roll_out
@@ -178,7 +178,7 @@ def update(
     table
         The site's list of nodes.
     outdated
-        Leave out nodes that took this version, or a later one, according to the list.
+        Ask every node first, and leave out those that say that they have it, or a later one.
     canary
         How many nodes go first, one by one.
     parallel

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 from fleet import tallystick
+from interpreter_files import esp_image, saved
 
 from tallystick_proof import keys, statement
 from tallystick_proof.statement import Statement
+from tallystick_provisioning.outbox import Outbox
 from tallystick_tools.emulated_board import EmulatedBoard
+from tallystick_tools.esp_chip import ESP32, Chip
 from tallystick_tools.practice_site import ORIGIN, make_firmware, make_site
 
 BROKEN_SENSOR = {"TALLYSTICK_FAULT": "silent,0,100000"}
@@ -30,9 +33,9 @@ class Bench:
         self.table = folder / "nodes.db"
         self.boards: dict[str, EmulatedBoard] = {}
 
-    def board(self, serial: str, **settings: str) -> EmulatedBoard:
+    def board(self, serial: str, chip: Chip | None = None, **settings: str) -> EmulatedBoard:
         chosen = {"TALLYSTICK_INTERVAL_MS": "300", **settings}
-        board = self._stack.enter_context(EmulatedBoard(serial, self.folder / serial, chosen))
+        board = self._stack.enter_context(EmulatedBoard(serial, self.folder / serial, chosen, chip))
         board.plug(self.links)
         self.boards[serial] = board
         return board
@@ -47,8 +50,12 @@ class Bench:
         fixed = ["--firmware", str(self.firmware), "--model", "TS-1", "--boards", str(self.links)]
         return ["node", "provision", str(self.site), *fixed, "--table", str(self.table), *more]
 
+    @property
+    def outbox(self) -> Outbox:
+        return Outbox(self.site / "authorities" / "outbox")
+
     def enrolments(self) -> list[Statement]:
-        return [statement.parse(path.read_bytes()) for path in (self.site / "authorities" / "outbox").glob("*.cose")]
+        return [statement.parse(path.read_bytes()) for path in self.outbox.waiting()]
 
 
 @pytest.fixture
@@ -86,6 +93,34 @@ def test_repeating_it_finds_it_done(bench: Bench) -> None:
     tallystick(*bench.words())
     assert {path: path.stat().st_mtime_ns for path in board.files.rglob("*.mpy")} == written
     assert json.loads(tallystick("node", "list", "--table", str(bench.table), "--json"))[0]["kid"] == first[0]["kid"]
+
+
+def test_a_working_node_gets_no_other_enrolment(bench: Bench) -> None:
+    """Its ledger would refuse that. Delivered or not, named in a plan or not: it is tested again, and that is all."""
+    plan = bench.folder / "nodes.csv"
+    plan.write_text("serial,name,place\nSN-0001,Cold room 3,A / 12\n", "utf-8")
+    bench.board("SN-0001")
+    tallystick(*bench.words("--plan", str(plan)))
+    (enrolment,) = bench.enrolments()
+    for delivered in (False, True):
+        if delivered:
+            bench.outbox.delivered(bench.outbox.waiting()[0])
+        said = tallystick(*bench.words())
+        assert "SN-0001: was enrolled already; tested again" in said
+        assert [one.identity for one in bench.enrolments()] == ([] if delivered else [enrolment.identity])
+        (node,) = json.loads(tallystick("node", "list", "--table", str(bench.table), "--json"))
+        assert (node["enrolment"], node["step"]) == (enrolment.identity.hex(), "done")
+        assert (node["name"], node["place"]) == ("Cold room 3", "A / 12"), "without a plan they stay"
+
+
+def test_another_laptop_without_a_list_enrols_once_more(bench: Bench) -> None:
+    """It cannot know that there is an enrolment; the ledger does, and keeps the first."""
+    bench.board("SN-0001")
+    tallystick(*bench.words())
+    bench.outbox.delivered(bench.outbox.waiting()[0])
+    bench.table.unlink()
+    tallystick(*bench.words())
+    assert len(bench.enrolments()) == 1
 
 
 def test_a_dry_run_changes_nothing(bench: Bench) -> None:
@@ -134,11 +169,15 @@ def test_a_node_is_placed_identified_and_surveyed(bench: Bench) -> None:
 
 @pytest.mark.alone
 def test_forty_boards_four_at_a_time_one_fails_its_self_test_and_one_is_unplugged(bench: Bench) -> None:
-    """The rest go on, and the report names both."""
+    """The rest go on, and the report names both. Four have not even MicroPython."""
+    calm = {"TALLYSTICK_INTERVAL_MS": "3000"}  # forty nodes that sign all the time keep both cores busy
     for number in range(40):
-        bench.board(f"SN-{number:04}", **(BROKEN_SENSOR if number == 7 else {}))
+        chip = ESP32 if number in (3, 4, 5, 6) else None
+        bench.board(f"SN-{number:04}", chip, **calm, **(BROKEN_SENSOR if number == 7 else {}))
+    interpreter = saved(bench.folder, "micropython.bin", esp_image())
     with subprocess.Popen(
-        [sys.executable, "-m", "tallystick_tools", *bench.words("--watch", "--count", "40", "--json")],
+        [sys.executable, "-m", "tallystick_tools",
+         *bench.words("--watch", "--count", "40", "--interpreter", str(interpreter), "--json")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as work:

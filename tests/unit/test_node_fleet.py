@@ -2,6 +2,7 @@
 
 import io
 import json
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tallystick_provisioning import (
     node_rollout,
     node_self_test,
     node_survey,
+    rollout_candidates,
 )
 from tallystick_provisioning.boards import Board
 from tallystick_provisioning.errors import FileError, PlanError
@@ -30,6 +32,7 @@ from tallystick_provisioning.node_view import NodeView
 from tallystick_provisioning.node_watch import Watch
 from tallystick_provisioning.provision_node import NodeReport
 from tallystick_provisioning.tag_words import Language
+from tallystick_provisioning.update_node import Asked
 from tallystick_wire import reading, senml
 from tallystick_wire.reading import BootRecord, Chain
 
@@ -267,19 +270,47 @@ def test_the_list_is_private_and_json_shows_no_salt(tmp_path: Path) -> None:
     assert bytes(range(32)).hex() not in str(node.value())
 
 
-def candidate(serial: str, version: int = 0) -> Candidate:
-    return Candidate(Board(serial, "p"), serial, keys.thumbprint(SIGNER.public_key).hex(), version)
+def candidate(serial: str, word: str = "") -> Candidate:
+    return Candidate(Board(serial, "p"), serial, keys.thumbprint(SIGNER.public_key).hex(), word)
 
 
-def test_a_roll_out_leaves_out_who_has_it_and_whom_it_is_not_for() -> None:
-    found = [candidate("A"), candidate("B", version=5), candidate("C", version=4)]
+def test_a_roll_out_leaves_out_who_says_that_it_has_it_and_whom_it_is_not_for() -> None:
+    words = {"A": "", "B": "current", "C": "updates_expired", "D": "updates_old", "E": "updates_failed_before"}
+    found = [candidate(serial, word) for serial, word in words.items()]
     five = config(ordered=order(5))
     chosen = node_rollout.plan(found, five, outdated=True, canaries=2)
-    assert [one.name for one in chosen.todo] == ["A", "C"]
-    assert [one.name for one, _ in chosen.skipped] == ["B"]
-    assert len(node_rollout.plan(found, five, outdated=False, canaries=9).todo) == 3
+    assert [one.name for one in chosen.todo] == ["A", "C", "E"]
+    assert [one.name for one, _ in chosen.skipped] == ["B", "D"]
+    assert len(node_rollout.plan(found, five, outdated=False, canaries=9).todo) == 5
     elsewhere = config(ordered=order(5, target=bytes(8)))
     assert not node_rollout.plan(found, elsewhere, outdated=False, canaries=1).todo
+
+
+def test_what_a_node_says_corrects_the_list(tmp_path: Path) -> None:
+    """And a list of before that knew no `seen_ms` is opened."""
+    path, five = tmp_path / "nodes.db", config(ordered=order(5))
+    said = {"A": "updates_expired", "B": "current", "C": "updates_old", "D": None}
+    with NodeTable(path) as nodes:
+        for serial in said:
+            nodes.expect(node_plan.PlannedNode(serial), "TS-1", bytes(32), 1)
+            nodes.came(NodeReport(serial, "p", "done", public_key=SIGNER.public_key), 2)
+            nodes.took(serial, "config", {"A": 5, "B": 0, "C": 7, "D": 5}[serial], 3)
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE node DROP COLUMN seen_ms")
+    connection.close()
+    with NodeTable(path) as nodes:
+        found = rollout_candidates.connected_nodes([Board(serial, "p") for serial in said], nodes)
+
+        def ask(board: Board) -> Asked | None:
+            word = said[board.serial]
+            return None if word is None else Asked(word, bytes(range(8)))
+
+        candidates = rollout_candidates.asked(found, five, ask, nodes, 2, 99)
+        known = {node.serial: node for node in nodes.nodes()}
+    assert {one.name: one.word for one in candidates} == {serial: word or "" for serial, word in said.items()}
+    assert {serial: node.config_version for serial, node in known.items()} == {"A": 0, "B": 5, "C": 7, "D": 5}
+    assert (known["A"].seen_ms, known["A"].firmware) == (99, bytes(range(8)).hex())
+    assert known["D"].seen_ms is None
 
 
 def test_a_node_s_label_is_its_key_and_its_name(tmp_path: Path) -> None:

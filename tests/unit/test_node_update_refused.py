@@ -222,3 +222,22 @@ def test_a_full_flash_is_tried_again(bench: Bench) -> None:
     assert bench.load(firmware(bench.image))[1]
     bench.boot()
     assert bench.running == "0"
+
+
+def test_what_is_only_shown_changes_nothing(bench: Bench) -> None:
+    """As update_node.ask_about shows an offer: after the end of all time. The words say what the node has."""
+    one, two = config(ordered=order(5)), firmware(bench.image, order(5))
+    before = bench.everything()
+    for offer in (one, two):
+        assert bench.word(offer, manifest.MAX_TIME_MS) == "updates_expired"
+    assert bench.everything() == before
+    bench.load(one)
+    assert bench.word(one, manifest.MAX_TIME_MS) == transfer.CURRENT
+    assert bench.word(config(ordered=order(4)), manifest.MAX_TIME_MS) == "updates_old"
+    bench.load(two, most=2)
+    assert bench.word(two, manifest.MAX_TIME_MS) == "updates_expired", "it is half here"
+    bench.load(two)
+    bench.boot()
+    assert bench.word(two, manifest.MAX_TIME_MS) == transfer.ON_TRIAL
+    bench.boot()
+    assert bench.word(two, manifest.MAX_TIME_MS) == "updates_failed_before"

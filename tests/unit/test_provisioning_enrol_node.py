@@ -1,16 +1,19 @@
 """Enrolment over the cable, against a node that speaks the real messages and can lie."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tallystick_proof import enrolment, keys, statement
+from tallystick_proof.errors import EnrolmentError
 from tallystick_proof.keys import Signer
 from tallystick_provisioning import enrol_node as enrolling
 from tallystick_provisioning.enrol_node import NodeJob, enrol_node
 from tallystick_provisioning.errors import NodeRefused, SetupError
+from tallystick_provisioning.ledger_client import Delivery
 from tallystick_provisioning.outbox import Outbox
 from tallystick_wire import message
 from tallystick_wire.errors import WireError
@@ -40,6 +43,9 @@ class FakeNode:
         self.deaf = 0  # how many questions get lost
         self.lie: Callable[[str, bytes], bytes] = lambda kind, answer: answer
         self.noise: list[bytes] = []
+
+    def unlink(self) -> None:
+        self.link_key = None
 
     def send(self, payload: bytes) -> bool:
         if self.deaf:
@@ -195,3 +201,39 @@ def test_junk_answers_are_no_answers() -> None:
         with pytest.raises(WireError):
             message.kind(junk)
         assert enrolling._kind(junk) is None
+
+
+def test_a_key_that_has_an_enrolment_gets_no_other(job: NodeJob, node: FakeNode) -> None:
+    """Its ledger would refuse that. It is linked again: the statement may be older than the link."""
+    first = enrol_node(node, job, "TS-1", "0042")
+    node.unlink()
+    again = enrol_node(node, job, "TS-1", "0042")
+    assert (again.identity, first.was_enrolled, again.was_enrolled) == (first.identity, False, True)
+    assert len(job.outbox.waiting()) == 1
+    assert node.link_key is not None
+    job.outbox.delivered(job.outbox.waiting()[0])
+    listed = replace(job, known={first.thumbprint: first.identity}.get)
+    assert enrol_node(node, listed, "TS-1", "0042").identity == first.identity
+    assert not job.outbox.waiting()
+
+
+def test_a_list_that_names_a_node_which_was_never_linked_is_not_believed(job: NodeJob, node: FakeNode) -> None:
+    """It may be the list of another ledger: an enrolment too many is refused, one too few is never noticed."""
+    listed = replace(job, known=lambda thumbprint: bytes(32))
+    assert not enrol_node(node, listed, "TS-1", "0042").was_enrolled
+    assert len(job.outbox.waiting()) == 1
+
+
+def test_a_ledger_that_has_another_enrolment_of_the_key_says_so(job: NodeJob, node: FakeNode, world: Any) -> None:
+    """What another laptop made, which has no list: the first one stands, and that is no failure."""
+    directory = enrolment.Directory(world.trust)
+    enrol_node(node, job, "TS-1", "0042")
+    (path,) = job.outbox.waiting()
+    directory.add(statement.parse(path.read_bytes()), 1)
+    job.outbox.delivered(path)
+    enrol_node(node, replace(job, random_bytes=lambda count: b"\2" * count), "TS-1", "0042")
+    (path,) = job.outbox.waiting()
+    with pytest.raises(EnrolmentError) as caught:
+        directory.add(statement.parse(path.read_bytes()), 2)
+    assert Delivery(path, None, refused=f"http://ledger says 403: {caught.value}").was_enrolled
+    assert not Delivery(path, None, refused="http://ledger says 403: the statement has expired").was_enrolled
