@@ -60,7 +60,7 @@ def udp(tmp_path: Path) -> Iterator[Air]:
 @pytest.fixture
 def pcsc(pcsc_daemon: PcscDaemon, tmp_path: Path) -> Iterator[Air]:
     field = Field()
-    with VpcdCard(field, pcsc_daemon.vpcd_port):
+    with VpcdCard(field, pcsc_daemon.connect):
         reader = open_reader(f"pcsc:{pcsc_daemon.name}")
         assert isinstance(reader, PcscReader)
         yield Air(reader, field, tmp_path)

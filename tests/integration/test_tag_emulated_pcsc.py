@@ -1,11 +1,14 @@
 """Emulated tags through a real pcscd, its virtual reader vpcd, and pyscard: what a PC/SC program sees."""
 
+import os
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pcsc_daemon import PcscDaemon
+from pcsc_daemon import VPCD_PORT, PcscDaemon
 from smartcard.CardConnection import CardConnection
 from smartcard.Exceptions import CardConnectionException, NoCardException
 from smartcard.System import readers
@@ -23,7 +26,7 @@ PATIENCE_S = 20.0
 @pytest.fixture
 def field(pcsc_daemon: PcscDaemon) -> Iterator[Field]:
     empty = Field()
-    with VpcdCard(empty, pcsc_daemon.vpcd_port):
+    with VpcdCard(empty, pcsc_daemon.connect):
         yield empty
 
 
@@ -122,3 +125,16 @@ def test_power_that_fails_is_told_and_the_tag_comes_back_without_its_session(
     again = Card(pcsc_daemon)
     assert ask(again, "905100000800" + "00" * 7 + "00") == "91AE"
     again.close()
+
+
+def test_vpcd_is_reached_from_its_own_network_alone(pcsc_daemon: PcscDaemon) -> None:
+    """It listens on all addresses, so it has a network in which there is loopback alone, and none of ours."""
+    its, ours = Path(f"/proc/{pcsc_daemon.pid}"), Path("/proc/self")
+    assert os.readlink(its / "ns/net") != os.readlink(ours / "ns/net")
+    listening = f" 00000000:{VPCD_PORT:04X} 00000000:0000 0A "
+    assert listening in (its / "net/tcp").read_text()
+    interfaces = (its / "net/dev").read_text().splitlines()[2:]
+    assert [line.partition(":")[0].strip() for line in interfaces] == ["lo"]
+    pcsc_daemon.connect().close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", VPCD_PORT))

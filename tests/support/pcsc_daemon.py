@@ -1,7 +1,9 @@
-"""A pcscd of the tests' own: its socket and configuration lie in a temporary folder, vpcd on free ports of loopback.
+"""A pcscd of the tests' own: its socket and configuration lie in a temporary folder, its network is loopback alone.
 
 pcscd has its paths built in, but takes a listening socket as systemd hands it over (LISTEN_FDS); that keeps it away
-from the system's one, and needs no rights. Clients find it by the environment variable PCSCLITE_CSOCK_NAME.
+from the system's one, and needs no rights. Clients find it by the environment variable PCSCLITE_CSOCK_NAME, and reach
+it through the file system. vpcd cannot be told an address and listens on all there are, so it runs in a network
+namespace of its own, out of which pcsc_inside.py hands connections.
 """
 
 import socket
@@ -11,54 +13,48 @@ import time
 from pathlib import Path
 
 DRIVER = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
+VPCD_PORT = 45963  # and the next one, for the second slot; free, since the namespace is new
+ALONE = ("unshare", "--map-root-user", "--net")  # by way of a user namespace: works as root and as anybody
+INSIDE = Path(__file__).with_name("pcsc_inside.py")
 PATIENCE_S = 20.0
-ATTEMPTS = 3
-_EXEC = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execvp(sys.argv[2], sys.argv[2:])
-"""
 
 
 class PcscDaemon:
-    """Runs until `stop()`. `socket_path` is for PCSCLITE_CSOCK_NAME, `vpcd_port` for VpcdCard, `name` of the reader.
-
-    vpcd cannot be told an address, so while tests run its two ports are open to the network, too.
-    """
+    """Runs until `stop()`. `socket_path` is for PCSCLITE_CSOCK_NAME, `connect` for VpcdCard, `name` of the reader."""
 
     def __init__(self, folder: Path) -> None:
         self.name = "Tallystick emulated 00 00"
-        for attempt in range(ATTEMPTS):
-            here = folder / str(attempt)
-            here.mkdir()
-            self.vpcd_port = _two_free_ports()
-            self.socket_path = here / "pcscd.comm"
-            self._log = here / "pcscd.log"
-            self._process = self._start(self._configure(here / "reader.conf.d"))
-            if self._is_ready():
-                return
-            self.stop()  # somebody else took a port in between
-        raise AssertionError(self._log.read_text("utf-8", "replace"))
+        self.socket_path = folder / "pcscd.comm"
+        self._log = folder / "pcscd.log"
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = self._start(_configure(folder / "reader.conf.d"), theirs.fileno())
+        if not self._is_ready():
+            self.stop()
+            raise AssertionError(
+                "no pcscd in a network namespace; that needs CAP_SYS_ADMIN, or user namespaces that anybody may make "
+                f"(sysctl user.max_user_namespaces):\n{self._log.read_text('utf-8', 'replace')}"
+            )
 
-    def _configure(self, folder: Path) -> Path:
-        folder.mkdir()
-        lines = {
-            "FRIENDLYNAME": '"Tallystick emulated"',
-            "DEVICENAME": f"/dev/null:{self.vpcd_port}",
-            "LIBPATH": DRIVER,
-            "CHANNELID": str(self.vpcd_port),
-        }
-        (folder / "vpcd").write_text("".join(f"{name} {value}\n" for name, value in lines.items()), "ascii")
-        return folder
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
-    def _start(self, configuration: Path) -> subprocess.Popen[bytes]:
+    def connect(self) -> socket.socket:
+        """A connection to vpcd's first slot. OSError when it takes none."""
+        self._link.send(b"?")
+        said, descriptors, _, _ = socket.recv_fds(self._link, 1, 1)
+        if not descriptors:
+            raise ConnectionRefusedError(f"vpcd on port {VPCD_PORT}: {said!r}")
+        return socket.socket(fileno=descriptors[0])
+
+    def _start(self, configuration: Path, link: int) -> subprocess.Popen[bytes]:
         with socket.socket(socket.AF_UNIX) as door, self._log.open("wb") as log:
             door.bind(str(self.socket_path))
             door.listen(16)
-            daemon = ["pcscd", "--foreground", "--debug", "--config", str(configuration)]
-            command = [sys.executable, "-c", _EXEC, str(door.fileno()), *daemon]
-            return subprocess.Popen(command, pass_fds=[door.fileno()], stdout=log, stderr=subprocess.STDOUT)
+            inside = [sys.executable, str(INSIDE), str(door.fileno()), str(link), str(VPCD_PORT)]
+            command = [*ALONE, *inside, "pcscd", "--foreground", "--debug", "--config", str(configuration)]
+            return subprocess.Popen(command, pass_fds=[door.fileno(), link], stdout=log, stderr=subprocess.STDOUT)
 
     def _is_ready(self) -> bool:
         """Whether both slots listen in time; a connection of ours would be a card, so the log tells."""
@@ -70,6 +66,7 @@ class PcscDaemon:
         return False
 
     def stop(self) -> None:
+        self._link.close()  # the doorkeeper's end
         self._process.terminate()
         try:
             self._process.wait(PATIENCE_S)
@@ -78,15 +75,13 @@ class PcscDaemon:
             self._process.wait()
 
 
-def _two_free_ports() -> int:
-    """vpcd has two slots, on a port and the next one."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
-    raise AssertionError("no two free ports in a row")
+def _configure(folder: Path) -> Path:
+    folder.mkdir()
+    lines = {
+        "FRIENDLYNAME": '"Tallystick emulated"',
+        "DEVICENAME": f"/dev/null:{VPCD_PORT}",
+        "LIBPATH": DRIVER,
+        "CHANNELID": str(VPCD_PORT),
+    }
+    (folder / "vpcd").write_text("".join(f"{name} {value}\n" for name, value in lines.items()), "ascii")
+    return folder

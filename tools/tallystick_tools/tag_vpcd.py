@@ -8,6 +8,7 @@ answer themselves (PC/SC part 3), and "direct transmit" to a PN53x, as ACS reade
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from tallystick_tools.errors import EmulatedTagError
@@ -25,10 +26,13 @@ AWAY_S = 1.5  # a card that comes back must have been seen away: pcscd looks eve
 
 
 class VpcdCard:
-    """A thread that lays what is on `field` into vpcd's slot at this port until it is closed; a context manager."""
+    """A thread that lays what is on `field` into vpcd's slot until it is closed; a context manager.
 
-    def __init__(self, field: Field, port: int) -> None:
-        self._field, self._port = field, port
+    `connect` opens a connection to the slot's port, or raises OSError.
+    """
+
+    def __init__(self, field: Field, connect: Callable[[], socket.socket]) -> None:
+        self._field, self._connect = field, connect
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tag-vpcd", daemon=True)
         self._thread.start()
@@ -54,7 +58,8 @@ class VpcdCard:
 
     def _serve(self, tag: EmulatedTag) -> None:
         """One card, until it leaves, loses its power or vpcd goes away."""
-        with socket.create_connection(("127.0.0.1", self._port), LOOK_S) as link:
+        with self._connect() as link:
+            link.settimeout(LOOK_S)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while not self._stopping.is_set() and self._field.tags == (tag,):
                 message = _receive(link)
