@@ -126,9 +126,11 @@ def feed(process: "subprocess.Popen[str]", field: Field, tags: Iterable[Emulated
     waiting, lines = iter(tags), []
     for line in process.stdout or ():
         lines.append(line.rstrip("\n"))
-        if line.startswith(("ok ", "WRONG", ".....")):
-            field.remove(None)
+        # A tag that lies there unseen stays: a slow hand between two tags makes the loop say that it waits.
+        if line.startswith(("ok ", "WRONG")) or (line.startswith(".....") and not field.tags):
             tag = next(waiting, None)
-            if tag is not None:
-                field.put(tag)
+            if tag is None:
+                field.remove(None)
+            else:
+                field.swap(tag)
     return lines
