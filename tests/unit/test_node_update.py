@@ -36,6 +36,7 @@ def test_a_configuration_holds_from_the_next_boot_on(bench: Bench) -> None:
     one = config('interval_ms = 5000\nbatch_readings = 7\nname = "cold"\n[offsets]\nt = -0.25\n[alarms.t]\nhighest = 8')
     assert bench.word(one) == transfer.KEPT
     assert bench.node.updates.reboot_due(0, 1000)
+    assert bench.node.counts["configs"] == 1
     assert bench.node.settings.interval_ms == 100, "not before the boot"
     bench.boot()
     told = bench.node.settings

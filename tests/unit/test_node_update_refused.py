@@ -1,5 +1,6 @@
 """Configurations and firmware at a node: what is not exactly right changes nothing."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -22,6 +23,7 @@ from update_support import (
 
 from tallystick_node import app, loader
 from tallystick_proof import keys
+from tallystick_provisioning import update_manifest
 from tallystick_provisioning.offers import Offer
 from tallystick_wire import cbor, manifest, message, transfer
 
@@ -241,3 +243,21 @@ def test_what_is_only_shown_changes_nothing(bench: Bench) -> None:
     assert bench.word(two, manifest.MAX_TIME_MS) == transfer.ON_TRIAL
     bench.boot()
     assert bench.word(two, manifest.MAX_TIME_MS) == "updates_failed_before"
+
+
+def test_an_image_of_right_chunks_and_a_wrong_hash_is_counted_and_not_installed(bench: Bench) -> None:
+    """The signer's two hashes disagree: each chunk is right, the whole is not what was signed."""
+    hashes = manifest.chunk_hashes(bench.image, update_manifest.CHUNK_BYTES)
+    fields = {
+        "board": BOARD,
+        "size": len(bench.image),
+        "chunk_bytes": update_manifest.CHUNK_BYTES,
+        "image": bytes(32),
+        "chunks": hashlib.sha256(hashes).digest(),
+    }
+    data = update_manifest._sign(FIRMWARE, keys.FIRMWARE_IMAGE, order(), fields, CHANCE.randbytes)
+    one = Offer(data, manifest.parse(data), bench.image, hashes)
+    assert bench.load(one)[1] == transfer.build_outcome(one.manifest.identity, "images_wrong_hash")
+    assert bench.node.counts["images_wrong_hash"] == 1
+    bench.boot()
+    assert bench.running == loader.FACTORY
