@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statement_bodies import BODIES, COMMON
 
 from tallystick_proof import (
     archive,
@@ -236,88 +237,12 @@ def reading_to_sign() -> UnsignedReading:
     return UnsignedReading(cose.sig_structure(reading.protected_header(node.kid, chain), pack))
 
 
-def statement_to_sign(kind: str) -> UnsignedStatement:
-    minute: dict[str, Any] = {"aud": ORIGIN, "jti": bytes(16), "exp": None}
-    for_nodes = {"exp": 1, "target": None, "version": 1}
-    bodies: dict[str, dict[str, Any]] = {
-        keys.ENROL_REQUEST: {"key": HASH, "kind": "node", "nonce": bytes(16)},
-        keys.ENROLMENT: {
-            "request": b"x",
-            "kind": "installer",
-            "key": HASH,
-            "not_before": None,
-            "not_after": None,
-            "commitment": None,
-            "instrument": None,
-            "token_hash": None,
-        },
-        keys.REVOCATION: {"thumbprint": HASH, "reason": "retired"},
-        keys.ASSOCIATION: {"place": "p", "lot": "l", "nodes": [HASH], "since_ms": 0},
-        keys.TAG: {
-            "item": "/01/09506000134352/21/1",
-            "chip": "ntag215",
-            "copyable": True,
-            "uid": HASH,
-            "epoch": None,
-            "key_set": "k",
-            "key_version": 1,
-            "since_ms": 0,
-        },
-        keys.TAG_JOB: {
-            "installer": None,
-            "job": bytes(16),
-            "key_set": "k",
-            "key_version": 1,
-            "count": 1,
-            "sealed": HASH,
-        },
-        keys.SHEET: {"document": HASH, "key": HASH, "made_ms": 0},
-        keys.FACILITY: {
-            "lender": HASH,
-            "borrower": HASH,
-            "decision_key": HASH,
-            "currency": "EUR",
-            "limit_minor": 1,
-            "rules": cbor.Map([]),
-        },
-        keys.PLEDGE: {
-            "facility": HASH,
-            "association": HASH,
-            "lot": "l",
-            "value_minor": 1,
-            "principal_minor": 1,
-            "currency": "EUR",
-        },
-        keys.DECISION: {
-            "subject": HASH,
-            "n": 0,
-            "previous": None,
-            "state_before": HASH,
-            "event": cbor.Map([]),
-            "rules": HASH,
-            "as_of": [1, 1],
-            "effects": [],
-            "state_after": HASH,
-        },
-        keys.CONFIG: {**for_nodes, "settings": cbor.Map([])},
-        keys.FIRMWARE_IMAGE: {
-            **for_nodes,
-            "board": "mpy6.3-x64",
-            "size": 1,
-            "chunk_bytes": 256,
-            "image": HASH,
-            "chunks": HASH,
-        },
-    }
-    return UnsignedStatement(kind, bytes(8), {**minute, **bodies[kind]})
-
-
 SIGNABLES: list[Signable] = [
     reading_to_sign(),
     NoteBody(TEXT),
     NoteBody(GATEWAY_TEXT),
     Cosignature(1_700_000_000, TEXT),
-    *(statement_to_sign(kind) for kind in statement.TABLE),
+    *(UnsignedStatement(kind, bytes(8), {**COMMON, **BODIES[kind]}) for kind in statement.TABLE),
 ]
 # Written out once more, so that a slip in the table is seen.
 ALLOWED = {
