@@ -3,17 +3,23 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from bank_api import Api
+from finance_support import Bank
 from gateway_support import GatewayProcess
 from http_ledger import HttpLedger
 from pcsc_daemon import PcscDaemon
 from tag_desk import Desk
 
 from tallystick_edge.link_config import MqttConfig
+from tallystick_finance import routes
 from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_udp import UdpTagServer
+
+if TYPE_CHECKING:
+    from tests.conftest import Story
 
 
 @pytest.fixture
@@ -82,3 +88,38 @@ def link(field: Field) -> Iterator[str]:
     """A reader's name for nfcpy."""
     with UdpTagServer(field) as server:
         yield server.path
+
+
+@pytest.fixture
+def bank(tmp_path: Path, make_world: Callable[..., Any]) -> Iterator[Bank]:
+    """Its lots are watched by one node."""
+    made = Bank(tmp_path, make_world)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bank_of_two(tmp_path: Path, make_world: Callable[..., Any]) -> Iterator[Bank]:
+    """Its lots are watched by two nodes."""
+    made = Bank(tmp_path, make_world, ("node-a", "node-b"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def api(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The bank's developer, for whom no request waits until a checkpoint is published."""
+    monkeypatch.setattr(routes, "PUBLISH_WAIT_S", 0.0)
+    made = Api(bank)
+    with made.client:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bundles(world: "Story") -> dict[str, bytes]:
+    """An honest bundle of each kind."""
+    return {
+        "reading": world.reading_bundle("node-a", 2),
+        "window": world.window_bundle("node-b", 3, 8),
+        "decision": world.decision_bundle(world.loan, 1),
+    }

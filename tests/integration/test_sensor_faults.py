@@ -1,9 +1,5 @@
 """A sensor that fails never counts as cold: from the emulated chip through its real driver to the bank's decision."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 from finance_support import MINUTE_MS, Bank
 
@@ -47,13 +43,6 @@ class SensedNode:
         node.made[node.seq] = made
         self.packs.append(made.pack)
         self._bank.gateway.take(made.data)
-
-
-@pytest.fixture
-def bank(tmp_path: Path, make_world: Callable[..., Any]) -> Iterator[Bank]:
-    made = Bank(tmp_path, make_world)
-    yield made
-    made.close()
 
 
 def watched(bank: Bank, fault: str | None, minutes: int) -> tuple[list[Decision], list[senml.Pack]]:
