@@ -32,6 +32,7 @@ class Store:
         self._segment_limit = segment_limit
         self._segments: "list[Segment]" = []
         self._is_full = False  # the flash said so, though fewer segments lie on it than may
+        self._doubtful = ""  # the file of a write that the flash refused: it may lie there all the same
         self._common = Common(b"", b"")
         self._loaded: "Segment | None" = None
         self._kept: "list[bytes]" = []  # the readings of _loaded, as they lie on flash
@@ -94,12 +95,16 @@ class Store:
     def write(self, first: int, readings: "list[bytes]") -> None:
         """The readings first, first + 1... as one segment, each packed; StorageError when the flash refuses it."""
         new = Segment(first, first + len(readings) - 1)
+        self._remove_doubtful(new.name)
+        # A crash here: the batch was in RAM only, nobody has heard of it, and the next boot record declares it.
         try:
             self._files.write(new.name, readings)
-        except FlashFull:
-            self._is_full = True
+        except StorageError as error:
+            self._doubtful = new.name
+            self._is_full = self._is_full or isinstance(error, FlashFull)
             raise
         # A crash here: they are on flash, and will be sent.
+        self._doubtful = ""
         self._segments.append(new)
         self._is_full = False
         try:
@@ -166,6 +171,12 @@ class Store:
 
     def _names(self) -> "list[str]":
         return [name for name in self._files.names() if name.startswith(FOLDER + "/")]
+
+    def _remove_doubtful(self, name: str) -> None:
+        """A refused batch may have grown since, and says other things: two files with one number are a fork."""
+        if self._doubtful not in ("", name):
+            self._files.remove(self._doubtful)
+        self._doubtful = ""
 
     def _remove_settled(self) -> None:
         """All but the newest. A crash in here: what is still there is sent once more."""

@@ -1,5 +1,6 @@
 """Segments and the store of a node: what lies on flash until it is acked."""
 
+import errno
 import hashlib
 from typing import Any
 from unittest.mock import Mock
@@ -193,6 +194,51 @@ def test_a_file_that_cannot_be_removed_costs_nothing(files: Files, monkeypatch: 
     fill(store, 5, 1)
     assert files.names() == names((4, 4), (5, 5))
     assert booted(files).pending(10) == [4, 5]
+
+
+def test_a_batch_that_was_refused_and_written_all_the_same_lies_there_once(
+    storage: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch grows until it is tried again, under another name and with other bytes: two files with one number."""
+    store = booted(files)
+    fill(store, 1, 3)
+    done_and_refused(storage, monkeypatch)
+    with pytest.raises(StorageError):
+        fill(store, 4, 1)
+    monkeypatch.undo()
+    assert files.names() == names((1, 3), (4, 4))
+    monkeypatch.setattr(files, "remove", Mock(side_effect=StorageError("refused")))
+    with pytest.raises(StorageError):
+        fill(store, 4, 2)
+    monkeypatch.undo()
+    assert files.names() == names((1, 3), (4, 4)), "nothing beside a file that could not be removed"
+    fill(store, 4, 2)
+    assert files.names() == names((1, 3), (4, 5))
+    assert booted(files).pending(10) == [1, 2, 3, 4, 5]
+
+
+def test_a_refused_batch_under_its_own_name_is_written_over(
+    storage: MemoryStorage, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = booted(files)
+    done_and_refused(storage, monkeypatch)
+    with pytest.raises(StorageError):
+        fill(store, 1, 2)
+    monkeypatch.undo()
+    fill(store, 1, 2)
+    fill(store, 3, 1)
+    assert files.names() == names((1, 2), (3, 3))
+
+
+def done_and_refused(storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the flash renames, and says that it could not."""
+    rename = storage.rename
+
+    def refused(old: str, new: str) -> None:
+        rename(old, new)
+        raise OSError(errno.EIO, new)
+
+    monkeypatch.setattr(storage, "rename", refused)
 
 
 def test_acks_with_gaps(storage: MemoryStorage, files: Files) -> None:
