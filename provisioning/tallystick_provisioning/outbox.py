@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tallystick_proof import keys, statement
 from tallystick_proof.errors import StatementError
-from tallystick_provisioning.secret_file import sync_folder
+from tallystick_provisioning.secret_file import make_folder, sync_folder
 
 MAX_WAITING = 10_000  # more than a year of jobs; a folder that holds more is not an outbox
 _SUFFIX = ".cose"
@@ -20,7 +20,7 @@ class Outbox:
 
     def keep(self, data: bytes) -> Path:
         """Store a statement; it survives a power cut when this returns. Keeping it twice is keeping it once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         path = self.folder / f"{statement.parse(data).identity.hex()}{_SUFFIX}"
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as file:

@@ -41,6 +41,14 @@ def read(path: Path) -> str:
     return data.decode("ascii")
 
 
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those above it that are missing, so that a power cut loses none of their names."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode, exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's entries durable: without it a power cut can lose a new file's name."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tallystick_provisioning.errors import JournalError
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.secret_file import sync_folder
+from tallystick_provisioning.secret_file import make_folder, sync_folder
 from tallystick_provisioning.tag_order import CHIPS, KEY_NUMBERS, PASSWORD_KEY, Chip, TagOrder
 
 Stage = Literal["new", "writing", "written", "locking", "locked", "resetting", "factory", "retiring", "retired"]
@@ -59,16 +59,16 @@ class Journal:
         line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
         path = self._path(uid)
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = not path.exists()
+            make_folder(self.folder, 0o700)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # two programs on one journal take turns
-                file.truncate(len(self._whole(uid)))
+                whole = self._whole(uid)
+                if not whole:
+                    sync_folder(self.folder)  # first its name: a journal that has a record is found after a power cut
+                file.truncate(len(whole))
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
-            if fresh:
-                sync_folder(self.folder)
         except OSError as error:
             raise JournalError(f"{path}: {error.strerror}; nothing was done to the tag") from None
 

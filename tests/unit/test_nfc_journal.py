@@ -120,17 +120,37 @@ def test_journal_is_bounded(tmp_path: Path) -> None:
         Journal(tmp_path).history(UID)
 
 
-def test_record_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[bytes] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What was made durable, in that order."""
+    found: list[Path] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name.encode())
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    Journal(tmp_path / "folder").append(UID, "begin", **BEGIN)
-    assert synced == [b"04A1B2C3D4E580.journal", b"folder"]
+    return found
+
+
+def test_record_is_on_the_disk_before_append_returns(tmp_path: Path, synced: list[Path]) -> None:
+    Journal(tmp_path).append(UID, "begin", **BEGIN)
+    assert synced == [tmp_path, file_of(tmp_path)], "first its name"
+    Journal(tmp_path).append(UID, "key", number=1, old=0, new=3)
+    assert synced[2:] == [file_of(tmp_path)]
+
+
+def test_the_names_of_new_folders_are_on_the_disk_before_append_returns(tmp_path: Path, synced: list[Path]) -> None:
+    folder = tmp_path / "site" / "journal"
+    Journal(folder).append(UID, "begin", **BEGIN)
+    assert synced == [tmp_path, folder.parent, folder, file_of(folder)]
+
+
+def test_a_name_that_a_crash_left_unsure_is_made_sure_by_the_next_record(tmp_path: Path, synced: list[Path]) -> None:
+    file_of(tmp_path).touch()  # killed between the file and its folder
+    Journal(tmp_path).append(UID, "begin", **BEGIN)
+    assert synced == [tmp_path, file_of(tmp_path)]
 
 
 def test_two_programs_on_one_journal_take_turns(tmp_path: Path) -> None:
