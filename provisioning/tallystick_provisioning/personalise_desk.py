@@ -42,7 +42,10 @@ def silent(step: str) -> None:
 
 @dataclass(slots=True)
 class Desk:
-    """The reader, what the work needs, and the tag that was found last."""
+    """The reader, what the work needs, and the tag that was found last.
+
+    `only`: the tag that somebody chose and looked at; another one that lies there now is left alone.
+    """
 
     reader: nfc.Reader
     keys: TagKeys
@@ -51,27 +54,32 @@ class Desk:
     wait_s: float = WAIT_S
     originality: Originality = NXP
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    only: bytes | None = None
     uid: bytes | None = None
     chip: Chip | None = None
 
     def find(self) -> Work:
-        """The tag on the reader, freshly activated and identified."""
+        """The tag on the reader, freshly activated and identified; once one was found or chosen, only that one."""
         self.tell("identify")
         tag = self.reader.sense(self.wait_s)
         if tag is None:
             raise TagRefused("no-tag", "no tag on the reader", "put a tag on the reader")
+        self._refuse_another(tag)
         return self._work(tag, None)
 
     def again(self) -> Work:
         """The same tag after a fresh activation."""
         self.tell("verify")
-        uid = self.uid
         tag = self.reader.sense(self.wait_s)
         if tag is None:
             raise TagLost("the tag left the reader before it was verified")
-        if tag.uid != uid:
-            raise swapped(uid, tag.uid)
+        self._refuse_another(tag)
         return self._work(tag, self.chip)
+
+    def _refuse_another(self, tag: nfc.Tag) -> None:
+        """What was looked at is what is changed: a lock or a reset of whatever lies there now is not taken back."""
+        if self.uid is not None and tag.uid != self.uid:
+            raise swapped(self.uid, tag.uid)
 
     def _work(self, tag: nfc.Tag, known: Chip | None) -> Work:
         """`known`: what it was in an earlier activation; asked again only when it is not."""
@@ -129,7 +137,7 @@ def guarded(
 
     @functools.wraps(work)
     def run(desk: Desk, /, *arguments: Options.args, **options: Options.kwargs) -> TagOutcome:
-        desk.uid = desk.chip = None
+        desk.uid, desk.chip = desk.only, None
         try:
             return work(desk, *arguments, **options)
         except (TagRefused, NfcError, SunError, ItemError, OrderError, JournalError) as error:
@@ -171,7 +179,9 @@ def _broken_off(desk: Desk, error: Exception) -> TagOutcome:
         begun = desk.history().stage in BEGUN
         if begun and isinstance(error, (TagLost, TagTimeout)):
             code, reason, action = _explain(_look_again(desk) or error)
-        if begun and code == "foreign-keys":
+        if not begun and code == "swapped":
+            action = "leave one tag on the reader until it is done"
+        elif begun and code == "foreign-keys":
             action = "set it aside and release its row: a key of others is in it"
         elif begun and code not in ("swapped", "two-tags", "reader", "seal", "other-keys"):
             action = "put the same tag on the reader and run resume or recover"

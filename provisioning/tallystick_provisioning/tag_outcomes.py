@@ -56,11 +56,6 @@ def two_tags() -> TagOutcome:
     return TagOutcome("refused", "two-tags", "more than one tag on the reader", "leave one and move the others away")
 
 
-def only(seen: bytes, expected: bytes) -> str | None:
-    """For personalise's duplicate check: the tag that was chosen for a row, and no other."""
-    return None if seen == expected else "another tag lies on the reader than a moment ago"
-
-
 def is_of(history: History, order: TagOrder) -> bool:
     """Whether the journal's last order is this row of this job."""
     return history.order == order

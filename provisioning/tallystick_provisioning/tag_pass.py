@@ -86,7 +86,7 @@ class Pass:
             note_sent(self.job, self.sender.collect(), now_ms)
 
     def _work(self, what: str, uid: bytes, expected: JobItem | None) -> TagOutcome:
-        own = self.job.of_uid(uid)
+        own, self._desk.only = self.job.of_uid(uid), uid
         if self.dry_run:
             outcome = self._refusal(uid, own, expected) or self._look_at(what, own, uid)
             self.say(sentence(own, uid, outcome))

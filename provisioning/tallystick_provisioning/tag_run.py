@@ -120,7 +120,7 @@ class Run:
             item, refusal = self._item_for(uid)
             outcome = refusal or tag_outcomes.no_row(uid, [])
             if refusal is None and item is not None:
-                outcome = personalise.write(self._desk(), self.job.order(item), dry_run=True)
+                outcome = personalise.write(self._desk(uid), self.job.order(item), dry_run=True)
         finally:
             self._antenna.close()
         self._show("done" if outcome.good else "wrong", item, uid, outcome=outcome, seconds=0.0)
@@ -194,13 +194,14 @@ class Run:
         return outcome
 
     def _try(self, item: JobItem, uid: bytes, tell: Tell) -> TagOutcome:
-        desk, history, order = self._desk(tell), self.journal.history(uid), self.job.order(item)
+        desk, history, order = self._desk(uid, tell), self.journal.history(uid), self.job.order(item)
         if history.stage == "writing" and tag_outcomes.is_of(history, order):
             return personalise.resume(desk)
-        return personalise.write(desk, order, duplicate=lambda seen: tag_outcomes.only(seen, uid))
+        return personalise.write(desk, order)
 
-    def _desk(self, tell: Tell = silent) -> Desk:
-        return Desk(self._antenna.reader, self.keys, self.journal, tell, originality=self.originality)
+    def _desk(self, uid: bytes, tell: Tell = silent) -> Desk:
+        """For this tag and no other: a row, keys and a history were chosen for it."""
+        return Desk(self._antenna.reader, self.keys, self.journal, tell, originality=self.originality, only=uid)
 
     def _finish(self, item: JobItem, attempt: int, outcome: TagOutcome) -> None:
         """The outcome and what it means for the item; then statement and keys."""

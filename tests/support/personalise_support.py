@@ -140,10 +140,12 @@ class Desk:
         reader: Reader | None = None,
         tell: Tell = silent,
         originality: Originality = EMULATED,
+        only: bytes | None = None,
         **more: Any,
     ) -> TagOutcome:
         """One of personalise's works, with this desk's reader or another one in front of it."""
-        desk = personalise_desk.Desk(reader or self.reader, self.keys, self.journal, tell, 0.0, originality)
+        at = reader or self.reader
+        desk = personalise_desk.Desk(at, self.keys, self.journal, tell, 0.0, originality, only=only)
         return command(desk, **more)
 
 
