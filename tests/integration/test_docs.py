@@ -108,7 +108,7 @@ def script_takes(program: str, words: list[str]) -> None:
         known_options([str(script), "--help"], words)
     elif program == "tools/test":
         own = words[: words.index("--")] if "--" in words else words
-        known_options([sys.executable, str(ROOT / "tests" / "run.py"), "--help"], own)
+        known_options([sys.executable, "-m", "tests.run", "--help"], own)
     elif program == "tools/build-firmware":
         assert set(words) <= set(ARCHITECTURES)
     else:

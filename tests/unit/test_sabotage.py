@@ -53,7 +53,7 @@ def test_touches_the_product_only(patch: Path) -> None:
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
 def test_applies(patch: Path) -> None:
-    command = ["git", "apply", "--check", "--whitespace=nowarn", "-C1", str(patch)]  # as tests/run.py applies it
+    command = ["git", "apply", "--check", "--whitespace=nowarn", "-C1", str(patch)]  # as break_promises.py
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, f"{patch.name} is stale:\n{checked.stderr}"
 
