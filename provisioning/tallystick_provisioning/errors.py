@@ -18,6 +18,7 @@ ProvisioningError           exit 2: it could not run
     Refused                 exit 1: somebody said no
         KeyFileError        a key file that is missing, open to others, of another role or already there
         InterpreterError    a file that is no MicroPython for a board, or not for this board
+            FlashNotBlank   the board holds a program
         NodeRefused         the node answered no, not at all, or with a request that does not hold
         LedgerRefused       the ledger does not take this statement
         StatementFileError  a statement written as TOML with a wrong key or value
@@ -70,6 +71,10 @@ class KeyFileError(Refused):
 
 class InterpreterError(Refused):
     """A file that is no MicroPython for a board, or that this board must not get. Nothing was written."""
+
+
+class FlashNotBlank(InterpreterError):
+    """The board holds a program, whoever wrote it."""
 
 
 class NodeRefused(Refused):

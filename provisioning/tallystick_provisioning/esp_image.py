@@ -70,7 +70,7 @@ def _programs(name: str, data: bytes, offset: int) -> Iterator[int]:
         magic, kind, _, address, *_ = _ENTRY.unpack_from(data, at)
         if magic != _ENTRY_MAGIC:
             break
-        if kind == _APP and address - offset < len(data):
+        if kind == _APP and 0 <= address - offset < len(data):
             found = True
             yield address - offset
     if not found:

@@ -20,7 +20,7 @@ import serial  # type: ignore[import-untyped]
 from esp_pylib.errors import FatalError
 from esp_pylib.logger import EspLog, EspLogBase
 
-from tallystick_provisioning.errors import BoardLost, InterpreterError, LoaderSilent
+from tallystick_provisioning.errors import BoardLost, FlashNotBlank, InterpreterError, LoaderSilent
 from tallystick_provisioning.esp_image import EspImage
 
 CONNECT_ATTEMPTS = 2  # one for each way of resetting that esptool knows for a USB bridge
@@ -50,7 +50,8 @@ def install(port: str, image: EspImage, progress: Progress) -> None:
     """Write `image` onto the blank chip at `port`, read back its hash, start it.
 
     LoaderSilent when no loader answers; BoardLost when it is gone; InterpreterError, before anything is written, when
-    the image is for another chip, or the flash is not blank. A flash that begins as the image does is taken for done.
+    the image is for another chip, and FlashNotBlank when there is a program. A flash that begins as the image does is
+    taken for done.
     """
     with _errors(port), serial.Serial(port, exclusive=True) as line, _heard(progress):
         loader = _connected(line, port)
@@ -90,13 +91,13 @@ def _check_chip(port: str, loader: Any, image: EspImage) -> None:
 
 
 def _is_wanted(port: str, loader: Any, image: EspImage) -> bool:
-    """Whether the flash is blank; False when it holds this image already; InterpreterError for another program."""
+    """Whether the flash is blank; False when it holds this image already; FlashNotBlank for another program."""
     head = image.data[:SECTOR_BYTES]
     found = loader.read_flash(image.offset, SECTOR_BYTES)
     if found == head:
         return False
     if not could_become(found, head):
-        raise InterpreterError(
+        raise FlashNotBlank(
             f"{port}: the flash of this {loader.CHIP_NAME} is not blank. If what it holds may be lost, erase it: "
             f"esptool --port {port} erase-flash"
         )

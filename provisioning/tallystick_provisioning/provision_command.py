@@ -111,6 +111,8 @@ class _Python:
             raise PlanError("drives: only with --interpreter FILE.uf2: no other board appears as a drive")
         if drives is not None and not drives.is_dir():
             raise FileError(f"{drives}: no such folder")
+        if not isinstance(file, Uf2Image):
+            return cls(file, [])
         return cls(file, bootsel_drives.default_folders() if drives is None else [drives])
 
     @property

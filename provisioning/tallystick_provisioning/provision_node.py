@@ -5,6 +5,7 @@ file of it is given.
 Repeating it does no harm: what is done already is found done. Whatever a board does ends in a NodeReport.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from tallystick_provisioning.enrol_node import NodeJob, enrol_node, say_hello
 from tallystick_provisioning.enrolments import NodeExtra
 from tallystick_provisioning.errors import (
     BoardLost,
+    FlashNotBlank,
     LoaderSilent,
     NodeRefused,
     PortError,
@@ -32,7 +34,9 @@ CONNECT, INTERPRETER, FLASH = "connect", "interpreter", "flash"
 ENROL, TEST, DONE = "enrol", "self-test", "done"
 HELLO_TIMEOUT_S = 3.0  # a node answers in milliseconds; what is silent so long is asked whether it is blank
 NEW_HELLO_TIMEOUT_S = 1.0  # after MicroPython was written: a node there would be a surprise, the prompt is what counts
+WOKEN_TIMEOUT_S = 10.0  # a node that slept, or was starting, when the chip's loader was asked and the board reset
 CONNECT_TIMEOUT_S = 30.0  # a board that was just plugged in boots for a few seconds
+PAUSE_S = 0.2  # a port that is gone fails at once
 
 # What a person does next, by the step at which it stopped.
 NEXT_ACTION = {
@@ -120,6 +124,7 @@ def _connect(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -
                 return replace(report, is_silent=True)
             if plan.job.monotonic() >= deadline:
                 raise NodeRefused(f"neither a node nor a blank board with MicroPython answers: {error}") from None
+            time.sleep(PAUSE_S)
 
 
 def _interpret(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
@@ -137,13 +142,26 @@ def _interpret(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell)
                 return _asked(report, plan, HELLO_TIMEOUT_S)
             if plan.job.monotonic() >= deadline:
                 raise NodeRefused(f"neither a node, nor MicroPython, nor a blank board answers: {error}") from None
-    deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
+        except FlashNotBlank as error:
+            with suppress(NodeRefused, PortError, BoardLost):
+                return _restarted(report, plan, WOKEN_TIMEOUT_S)
+            raise error
+    try:
+        return _restarted(report, plan, CONNECT_TIMEOUT_S)
+    except (NodeRefused, PortError, BoardLost) as error:
+        raise NodeRefused(f"MicroPython is in its flash, but does not start: press RESET: {error}") from None
+
+
+def _restarted(report: NodeReport, plan: NodePlan, within_s: float) -> NodeReport:
+    """Wait for whatever answers after a reset; raises what kept it from that."""
+    deadline = plan.job.monotonic() + within_s
     while True:
         try:
             return _asked(report, plan, NEW_HELLO_TIMEOUT_S)
-        except (NodeRefused, PortError, BoardLost) as error:
+        except (NodeRefused, PortError, BoardLost):
             if plan.job.monotonic() >= deadline:
-                raise NodeRefused(f"MicroPython is in its flash, but does not start: press RESET: {error}") from None
+                raise
+            time.sleep(PAUSE_S)
 
 
 def _install(report: NodeReport, plan: NodePlan, tell: Tell) -> None:

@@ -252,6 +252,11 @@ def test_a_board_with_a_node_or_any_other_program_is_never_written_over(tmp_path
         with pytest.raises(InterpreterError, match="the flash of this ESP32 is not blank"):
             install(board, image(seed=7))
         assert board.flash.steps == 0
+    with EmulatedBoard("SN-1", tmp_path / "board", SETTINGS, chip=ESP32, holds_boot=True) as board:
+        board.start()
+        other, _ = provision(board, replace(shared, interpreter=image(seed=7)))
+        assert (other.done, other.public_key) == (True, report.public_key), "a newer MicroPython lies on the laptop"
+        assert board.flash.steps == 0
 
 
 class ForgetfulFlash(FlashDisk):

@@ -43,6 +43,7 @@ def test_an_esp_image_names_its_chip_and_its_place(chip: Chip) -> None:
         (changed(WHOLE, 200, b"\0\1\2\3"), "wrong checksum of the image at byte 0x0"),
         (changed(WHOLE, 8, b"\1"), "wrong SHA-256 of the image at byte 0x0"),
         (changed(WHOLE, TABLE, b"\0" * 96), "not a whole image"),
+        (changed(changed(WHOLE, TABLE + 36, struct.pack("<I", 0xFF6)), len(WHOLE) - 10, b"\xe9"), "not a whole image"),
         (program(ESP32, 20_000, 1), "Take the .bin of MicroPython's download page, not its .app-bin"),
         (WHOLE[: START + 100], "cut off after"),
         (WHOLE[:-1], "cut off after"),
