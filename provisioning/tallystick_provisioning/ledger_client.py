@@ -1,8 +1,10 @@
 """Post statements to the ledger's one door, `POST /entries`. Foreign errors are translated here only."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -15,6 +17,8 @@ from tallystick_provisioning.outbox import Outbox
 
 TIMEOUT_S = 10.0  # connect, write and read each; an installer stands beside it
 MAX_DETAIL_CHARACTERS = 300  # of a foreign error text in our message
+# Not about what was sent: a login in between, another address, a proxy, too slow, too early, too often.
+_NOT_NOW = {401, 404, 407, 408, 425, 429}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class LedgerClient:
             raise LedgerUnreachable(address.no_answer(self.url, error)) from None
         if response.status_code == httpx.codes.CREATED:
             return _posted(self.url, identity, response)
-        if response.is_client_error:
+        if _is_refusal(response):
             raise LedgerRefused(f"{self.url} says {response.status_code}: {_detail(response)}", response.status_code)
         raise LedgerUnreachable(f"{self.url} says {response.status_code}: {_detail(response)}")
 
@@ -70,13 +74,15 @@ class LedgerClient:
         """The same, each posted when it is asked for."""
         away: str | None = None
         for path in outbox.waiting():
-            delivery = self._deliver(outbox, path) if away is None else Delivery(path, None, waits=away)
-            away = delivery.waits
-            yield delivery
+            with contextlib.suppress(FileNotFoundError):  # another program delivered it just now
+                delivery = self._deliver(outbox, path) if away is None else Delivery(path, None, waits=away)
+                away = delivery.waits
+                yield delivery
 
     def _deliver(self, outbox: Outbox, path: Path) -> Delivery:
+        data = path.read_bytes()
         try:
-            posted = self.post(path.read_bytes())
+            posted = self.post(data)
         except (LedgerRefused, StatementError) as error:
             outbox.refused(path)
             return Delivery(path, None, refused=str(error))
@@ -88,22 +94,30 @@ class LedgerClient:
 
 
 def _posted(url: str, identity: bytes, response: httpx.Response) -> Posted:
-    try:
-        answer = response.json()
-        index = answer["index"]
-        if answer["identity"] != identity.hex() or not (index is None or isinstance(index, int)):
-            raise ValueError(answer)
-    except (ValueError, KeyError, TypeError):
-        raise LedgerUnreachable(f"{url}: the answer is not that of a ledger") from None
+    answer = _object(response) or {}
+    index = answer.get("index", "none")
+    if answer.get("identity") != identity.hex() or not (index is None or isinstance(index, int)):
+        raise LedgerUnreachable(f"{url}: the answer is not that of a ledger")
     return Posted(identity, index)
+
+
+def _is_refusal(response: httpx.Response) -> bool:
+    """Whether a ledger said no to what was sent. It gives its reason as JSON; the login page of a network does not."""
+    return response.is_client_error and response.status_code not in _NOT_NOW and _object(response) is not None
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    """The JSON object in an answer of whoever answered; None when there is none."""
+    try:
+        found = response.json()
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _detail(response: httpx.Response) -> str:
     """The reason in a problem+json answer, or the start of its text."""
-    try:
-        problem = response.json()
-        text = str(problem.get("detail") or problem.get("title") or problem)
-    except (ValueError, AttributeError):
-        text = response.text
+    problem = _object(response)
+    text = response.text if problem is None else str(problem.get("detail") or problem.get("title") or problem)
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable[:MAX_DETAIL_CHARACTERS] or "no reason given"

@@ -1,5 +1,9 @@
-"""Statements on their way to the ledger: one file each, durable before anyone relies on them."""
+"""Statements on their way to the ledger: one file each, durable before anyone relies on them.
 
+Several programs may deliver one outbox: what another has just delivered is not there any more, and that is no error.
+"""
+
+import contextlib
 import os
 from pathlib import Path
 
@@ -34,10 +38,11 @@ class Outbox:
 
     def waiting(self) -> list[Path]:
         """What waits, oldest first."""
-        if not self.folder.is_dir():
-            return []
-        paths = sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-        return paths[:MAX_WAITING]
+        found = []
+        for path in self.folder.glob(f"*{_SUFFIX}") if self.folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):
+                found.append((path.stat().st_mtime_ns, path.name, path))
+        return [path for _, _, path in sorted(found)[:MAX_WAITING]]
 
     def enrolment_of(self, public_key: bytes, origin: str) -> bytes | None:
         """The identity of the enrolment of this key in that ledger that waits; None when none does."""
@@ -56,4 +61,5 @@ class Outbox:
 
     def refused(self, path: Path) -> None:
         """The ledger will not take it: set it aside, so that it blocks nothing and can be looked at."""
-        path.replace(path.with_suffix(_REFUSED_SUFFIX))
+        with contextlib.suppress(FileNotFoundError):
+            path.replace(path.with_suffix(_REFUSED_SUFFIX))

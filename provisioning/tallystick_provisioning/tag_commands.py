@@ -35,7 +35,7 @@ def write(
     A high beep and green: done. Two low beeps and red: something is wrong, and it waits until the tag is gone. HOLD
     STILL while keys change. Stop with Ctrl-C at any time and go on with the same command, after a dead battery too.
 
-    Exit code 0: every row has its tag. 1: rows are left. 2: it could not run.
+    Exit code 0: every row has its tag. 1: rows are left, or the ledger refused statements. 2: it could not run.
 
     Example:
         tallystick tag write shrimp.job --reader usb --keys shrimp.tally --installer installer.key --trust trust.toml
@@ -70,6 +70,7 @@ def write(
                     run, labels = _run(opened, provider, signing, view, at, printer, unattended)
                     run.sender = sender
                     done = run.try_out().good if at.dry_run else _until_told(run)
+                done = done and not (sender is not None and sender.refused)
                 if not at.dry_run:
                     print("\n".join(summary(run) + labels.summary()))
             finally:

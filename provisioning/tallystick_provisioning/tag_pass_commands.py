@@ -51,14 +51,15 @@ def lock(job: Path, *, at: AtReader, ledger: str | None = None, outbox: Path | N
     client = None if ledger is None or at.dry_run else LedgerClient(ledger)
     with _bench(job, at) as bench:
         signing = None if client is None else tag_context.signing(bench.job, at.installer, at.trust, outbox)
-        with sending(bench.job, signing, client) as bench.sender:
+        with sending(bench.job, signing, client) as sender:
+            bench.sender = sender
             outcomes = bench.all("lock", at.patience, lambda: bench.job.counts()[WRITTEN] > 0)
         left = bench.job.counts()[WRITTEN]
     would = "would be " if at.dry_run else ""
     print(f"{sum(outcome.good for outcome in outcomes)} {would}locked, {left} left")
     if at.dry_run:
         return DONE if all(outcome.good for outcome in outcomes) else REFUSED
-    return REFUSED if left else DONE
+    return REFUSED if left or (sender is not None and sender.refused) else DONE
 
 
 @reporting()

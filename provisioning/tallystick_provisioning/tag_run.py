@@ -38,6 +38,7 @@ class Progress:
     seconds_per_tag: float | None
     queued: int  # statements that the ledger does not have yet
     sent: int  # statements that it has
+    refused: int = 0  # statements that it will not take, of the queued ones
 
     @property
     def left(self) -> int:
@@ -256,6 +257,7 @@ class Run:
             seconds_per_tag=self._pace.seconds,
             queued=self.job.queued(),
             sent=self.job.delivered(),
+            refused=0 if self.sender is None else self.sender.refused,
         )
 
 

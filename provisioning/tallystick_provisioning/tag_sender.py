@@ -51,6 +51,11 @@ class Sender:
         self.deliveries += found
         return found
 
+    @property
+    def refused(self) -> int:
+        """How many statements the ledger will not take, of those collected."""
+        return len({delivery.path for delivery in self.deliveries if delivery.refused})
+
     def waiting(self) -> list[Delivery]:
         """What the outbox holds, with the reason."""
         return [Delivery(path, None, waits=self._why) for path in self._outbox.waiting()]
@@ -79,7 +84,7 @@ class Sender:
                 self._something_new.wait()
 
     def _is_away(self) -> bool:
-        """Post what waits, until the ledger does not answer, or the outbox cannot be read; whether that happened."""
+        """Post what waits, until the ledger does not answer, or anything else is in the way; whether that happened."""
         try:
             for delivery in self._client.deliver_each(self._outbox):
                 if delivery.waits is not None:
@@ -90,5 +95,8 @@ class Sender:
                     return False
         except OSError as error:
             self._why = f"{error.filename or self._outbox.folder}: {error.strerror}"
+            return True
+        except Exception as error:  # noqa: BLE001 (a thread that died would send nothing more and say nothing)
+            self._why = f"{type(error).__name__}: {error}"
             return True
         return False

@@ -19,6 +19,8 @@ def sync(
 ) -> int:
     """Sign what is finished and not signed yet, and send what waits. Sending twice is sending once.
 
+    Exit code 0: the ledger has everything. 1: it refused something, or something waits. 2: it could not run.
+
     Example:
         tallystick tag sync shrimp.job --installer installer.key --trust trust.toml --ledger http://ledger.example
 
@@ -64,11 +66,13 @@ def sending(job: Job, signing: Signing | None, ledger: LedgerClient | None) -> I
         if sender.waiting():
             print("sending what waits; Ctrl-C leaves it to `tag sync`", flush=True)
     note_sent(job, sender.collect(), tag_context.now_ms)
-    report_deliveries([*sender.deliveries, *sender.waiting()], print)
+    # One that was sent again before the job knew of it is one statement.
+    last = {delivery.path: delivery for delivery in [*sender.deliveries, *sender.waiting()]}
+    report_deliveries(list(last.values()), print)
 
 
 def report_deliveries(deliveries: Sequence[Delivery], say: Callable[[str], None]) -> int:
-    """Counts, and each refusal with its reason."""
+    """Counts, and each refusal with its reason; the exit code says whether anything was refused or is left."""
     sent = sum(delivery.posted is not None for delivery in deliveries)
     refused = [delivery for delivery in deliveries if delivery.refused]
     waiting = [delivery for delivery in deliveries if delivery.waits]
@@ -77,4 +81,4 @@ def report_deliveries(deliveries: Sequence[Delivery], say: Callable[[str], None]
         say(f"refused {delivery.path.stem}: {delivery.refused}")
     if waiting:
         say(f"they wait because: {waiting[0].waits}")
-    return REFUSED if refused else DONE
+    return REFUSED if refused or waiting else DONE

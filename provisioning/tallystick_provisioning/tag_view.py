@@ -152,7 +152,11 @@ class Screen:
         rejects = f"{self._words['rejects']}: {shown or 0}" + (f" +{more}" if more > 0 else "")
         return [
             Text(rejects, no_wrap=True, overflow="ellipsis"),
-            Text(self._words.statements(progress.sent, progress.queued), no_wrap=True),
+            Text(
+                self._words.statements(progress.sent, progress.queued, progress.refused),
+                style="bold red" if progress.refused else "",
+                no_wrap=True,
+            ),
         ]
 
     def _tag(self, moment: Moment) -> Text:

@@ -25,6 +25,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "per_tag": ("s per tag", "秒/枚"),
     "time_left": ("time left", "剩余时间"),
     "statements": ("statements: {sent} sent, {queued} wait for the ledger", "记录：已上传 {sent}，待上传 {queued}"),
+    "refused": (", {refused} REFUSED by it", "，账本拒收 {refused}"),
     "do": ("do", "处理"),
     "stop": ("Ctrl-C stops; nothing is lost", "Ctrl-C 停止，不会丢失数据"),
     # the steps of personalise
@@ -89,9 +90,10 @@ class Words:
     def __getitem__(self, name: str) -> str:
         return _TABLE[name][0 if self.language == "en" else 1]
 
-    def statements(self, sent: int, queued: int) -> str:
-        """How many statements the ledger has, and how many wait."""
-        return self["statements"].format(sent=sent, queued=queued)
+    def statements(self, sent: int, queued: int, refused: int) -> str:
+        """How many statements the ledger has, how many wait, and how many of those it refused."""
+        told = self["statements"].format(sent=sent, queued=max(0, queued - refused))
+        return told + (self["refused"].format(refused=refused) if refused else "")
 
     def why(self, code: str, reason: str, next_action: str) -> tuple[str, str]:
         """Reason and next action of an outcome."""

@@ -1,6 +1,7 @@
 """Statements go out while tags are written: one thread, an outbox that is the truth, a ledger that may hang."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.tag_job import Job
 from tallystick_provisioning.tag_sender import Sender
 from tallystick_provisioning.tag_signing import Signing, note_sent
+from tallystick_provisioning.tag_words import Words
 from tallystick_tools.tag_field import Field
 
 URL = "http://ledger.example"
@@ -133,3 +135,64 @@ def test_the_view_counts_what_is_sent_and_what_waits(job: Job, signing: Signing)
         sent + queued <= moment.progress.written for (sent, queued), moment in zip(seen, hand.moments, strict=True)
     )
     assert (job.delivered(), job.queued()) == (3, 0)
+
+
+class Surprising(Network):
+    """The first statement meets an error that nobody thought of."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not self.asked.is_set():
+            self.asked.set()
+            raise RuntimeError("what nobody thought of")
+        return super().handle_request(request)
+
+
+def test_a_surprise_does_not_end_the_sending(job: Job, signing: Signing) -> None:
+    """The thread says what it met, and goes on: the last attempt finds it alive."""
+    written(job, signing)
+    network = Surprising()
+    sender = Sender(LedgerClient(URL, network), signing.outbox)
+    with sender:
+        wait_until(lambda: "RuntimeError" in str(sender.waiting()[0].waits))
+        assert [delivery.waits for delivery in sender.waiting()] == ["RuntimeError: what nobody thought of"] * 3
+    assert sorted(network.taken) == ["S0", "S1", "S2"]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + AT_MOST_S
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 429])
+def test_what_stands_between_us_and_the_ledger_refuses_nothing(job: Job, signing: Signing, status: int) -> None:
+    """A login page, a wrong address, a proxy: all statements wait where they are."""
+    written(job, signing)
+    page = httpx.MockTransport(lambda _: httpx.Response(status, text="<h1>Log in</h1>"))
+    deliveries = LedgerClient(URL, page).deliver(signing.outbox)
+    assert [(delivery.refused, "says" in (delivery.waits or "")) for delivery in deliveries] == [(None, True)] * 3
+    assert len(signing.outbox.waiting()) == 3
+
+
+def test_two_programs_deliver_one_outbox(job: Job, signing: Signing) -> None:
+    """Each file that the other one took meanwhile is passed over, in the list and in the post."""
+    written(job, signing)
+    network = Network()
+    mine = LedgerClient(URL, network).deliver_each(signing.outbox)
+    assert next(mine).posted
+    assert len(LedgerClient(URL, network).deliver(signing.outbox)) == 2
+    assert list(mine) == []
+    assert sorted(network.taken) == ["S0", "S1", "S2"]
+
+
+def test_what_the_ledger_refuses_is_counted_on_the_screen(job: Job, signing: Signing) -> None:
+    with Sender(LedgerClient(URL, Network(refuses=lambda item: item.endswith("/S0"))), signing.outbox) as sender:
+        written(job, signing, sender)
+    note_sent(job, sender.collect(), lambda: 7)
+    loop = run(job, Hand(Field(), []), signing=signing)
+    loop.sender = sender
+    progress = loop.progress()
+    assert (progress.sent, progress.queued, progress.refused) == (2, 1, 1)
+    assert Words("en").statements(2, 1, 1) == "statements: 2 sent, 0 wait for the ledger, 1 REFUSED by it"
+    assert Words("zh").statements(2, 1, 1) == "记录：已上传 2，待上传 0，账本拒收 1"

@@ -186,7 +186,12 @@ def test_post(world: Any) -> None:
     ("response", "error", "complaint"),
     [
         (httpx.Response(403, json={"detail": "no\nauthority"}), LedgerRefused, "says 403: no authority"),
-        (httpx.Response(409, text="x" * 1000), LedgerRefused, "says 409: x{300}$"),
+        (httpx.Response(409, json={"title": "x" * 1000}), LedgerRefused, "says 409: x{300}$"),
+        (httpx.Response(403, text="<h1>Log in to the yard's network</h1>"), LedgerUnreachable, "says 403: <h1>Log in"),
+        (httpx.Response(404, json={"detail": "no such page"}), LedgerUnreachable, "says 404: no such page"),
+        (httpx.Response(429, json={"detail": "too often"}), LedgerUnreachable, "says 429: too often"),
+        (httpx.Response(422, content=b"[" * 100_000), LedgerUnreachable, "says 422"),
+        (httpx.Response(201, content=b"[" * 100_000), LedgerUnreachable, "not that of a ledger"),
         (httpx.Response(503), LedgerUnreachable, "says 503: no reason given"),
         (httpx.Response(302), LedgerUnreachable, "says 302"),
         (httpx.Response(201, text="hello"), LedgerUnreachable, "not that of a ledger"),
