@@ -6,6 +6,8 @@ import story_radio  # noqa: F401
 import story_sht3x  # noqa: F401
 from sensor_story import SCENARIOS, run
 
+__all__ = ["SCENARIOS", "run"]
+
 if __name__ == "__main__":
     for each in SCENARIOS:
         print(f"{each}: {run(each)}")
