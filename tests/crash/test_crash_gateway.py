@@ -152,7 +152,8 @@ def test_every_message_to_a_node_follows_the_fsync_of_what_was_written(site: Sit
             sent += 1
             assert call.thread not in unsynced, "a node was told of what the disk may not have"
     # How many: a busy machine puts many readings into one commit, and many acknowledgements into one message.
-    assert synced and sent
+    assert synced
+    assert sent
 
 
 def kill_at(site: Site, points: Sequence[strace.Point]) -> int:
