@@ -2,7 +2,7 @@
 
 import gc
 
-# What lives long lies close together: the node then needs 176 KB of heap, and not 230 (docs/node.md).
+# What lives long lies close together: the node then needs less heap (docs/node.md).
 gc.threshold(4096)  # type: ignore[attr-defined]
 
 from tallystick_node import loader  # noqa: E402

@@ -111,6 +111,7 @@ class Node:
             return True
         try:
             self._make_room(given_up)
+            self.store.release()  # the new segment needs the room
             link, packed = chain.reserve.link, []
             for measured in entries:
                 chain.add_records(measured, given_up.next_records(measured.seq))

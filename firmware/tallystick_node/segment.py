@@ -99,7 +99,7 @@ def newest_seq(names: "list[str]") -> int:
     return max([one.last for one in found] + [0])
 
 
-def decode(segment: Segment, content: bytes) -> "list[bytes]":
+def decode(segment: Segment, content: "bytes | memoryview") -> "list[bytes]":
     """The shrunk readings in a file; DamagedFile when it is not what its name says."""
     try:
         kept = cbor.decode_sequence(content)

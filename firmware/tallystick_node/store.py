@@ -116,6 +116,10 @@ class Store:
         """A reading as write() takes it, and as it lies on flash."""
         return cbor.encode(self._common.shrink(data))
 
+    def release(self) -> None:
+        """Let go of the segment in RAM: it is read again when it is needed."""
+        self._loaded, self._kept = None, []
+
     def pending(self, limit: int) -> "list[int]":
         """The oldest numbers that are not acked, at most `limit`."""
         numbers: "list[int]" = []
@@ -190,8 +194,8 @@ class Store:
         """Have the readings of `segment` in RAM; of one segment at a time."""
         if segment is self._loaded:
             return
-        self._loaded, self._kept = None, []
-        content = self._files.read(segment.name)
+        self.release()
+        content = self._files.view(segment.name)
         if content is None:
             raise DamagedFile("%s is gone" % segment.name)
         self._kept = segments.decode(segment, content)

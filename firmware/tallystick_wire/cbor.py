@@ -114,7 +114,7 @@ def decode(data: bytes) -> "Any":
     return value
 
 
-def decode_sequence(data: bytes) -> "list[Any]":
+def decode_sequence(data: "bytes | memoryview") -> "list[Any]":
     """The items of a CBOR sequence (RFC 8742), each of them strict."""
     reader = _Reader(data)
     values = []
@@ -290,11 +290,11 @@ def _narrow(bits: int, exponent_bits: int, fraction_bits: int) -> "int | None":
 class _Reader:
     """A cursor over `data`. Sizes are checked against what is left before anything is allocated."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: "bytes | memoryview") -> None:
         self.data = data
         self.position = 0
 
-    def take(self, size: int) -> bytes:
+    def take(self, size: int) -> "bytes | memoryview":
         end = self.position + size
         if end > len(self.data):
             raise CborError("the data ends too early")
@@ -374,7 +374,7 @@ class _Reader:
         for _ in range(count):
             start = self.position
             key = self.item(depth)
-            key_bytes = self.data[start : self.position]
+            key_bytes = bytes(self.data[start : self.position])
             if key_bytes <= previous:
                 raise CborError("map keys are not in order, or one occurs twice")
             previous = key_bytes

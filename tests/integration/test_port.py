@@ -8,7 +8,7 @@ from pathlib import Path
 import nacl.signing
 import pytest
 
-from tallystick_tools import build_firmware, micropython, port
+from tallystick_tools import build_firmware, micropython, node_heap, port
 
 SCRIPTS = Path(__file__).parents[1] / "support"
 MAX_MESSAGE_BYTES = 290
@@ -18,6 +18,7 @@ SMALL_HEAP_BYTES = 32 * 1024
 # What docs/node.md promises.
 MAX_SIGN_INSTRUCTIONS = 8_000_000
 MAX_HEAP_AFTER_IMPORT_BYTES = 13 * 1024
+NODE_HEAP_KB = 184
 
 
 def derived(label: str, number: int, length: int) -> bytes:
@@ -124,3 +125,11 @@ def test_the_node_compiles_for_every_board(architecture: str, tmp_path: Path) ->
     sizes = build_firmware.compile_tree(architecture, tmp_path / "node", build_firmware.installed())
     assert (tmp_path / "node" / "main.py").exists()
     assert build_firmware.signer_bytes(sizes, build_firmware.FAST) > 0
+
+
+@pytest.mark.full
+def test_a_whole_node_lives_in_184_kb(tmp_path: Path) -> None:
+    """Imports, boot, sixty readings in batches of twenty, each sent twice over a broker that loses the connection."""
+    life = node_heap.live(node_heap.compile_node(tmp_path / "modules"), NODE_HEAP_KB)
+    assert life.acked == 60
+    assert life.alive_bytes < NODE_HEAP_KB * 1024

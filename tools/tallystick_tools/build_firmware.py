@@ -43,23 +43,27 @@ def everything() -> list[str]:
 
 def compile_tree(architecture: str, folder: Path, modules: Iterable[str]) -> dict[str, int]:
     """Fills `folder` anew; answers the size of each compiled module. ToolError when one does not compile."""
-    compiler = _compiler()
     shutil.rmtree(folder, ignore_errors=True)
     sizes = {}
     for module in modules:
-        source, target = firmware_root() / module, (folder / module).with_suffix(".mpy")
+        target = (folder / module).with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The short name of the source keeps a board's memory small: it is the module's own name, which is there anyway.
-        options = [f"-march={architecture}", "-O3", "-s", source.stem, "-o", str(target)]
-        done = subprocess.run([compiler, *options, str(source)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ToolError(f"{module} for {architecture}: {done.stderr.strip()}")
+        compile_file(architecture, firmware_root() / module, target)
         sizes[module] = target.stat().st_size
     if "main.py" in sizes:
         # A board runs main.py by its name only.
         (folder / "main.mpy").unlink()
         shutil.copy(firmware_root() / "main.py", folder)
     return sizes
+
+
+def compile_file(architecture: str, source: Path, target: Path) -> None:
+    """One module; ToolError when it does not compile."""
+    # The short name of the source keeps a board's memory small: it is the module's own name, which is there anyway.
+    options = [f"-march={architecture}", "-O3", "-s", source.stem, "-o", str(target)]
+    done = subprocess.run([_compiler(), *options, str(source)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolError(f"{source.name} for {architecture}: {done.stderr.strip()}")
 
 
 def image_of(folder: Path, architecture: str) -> bytes:
