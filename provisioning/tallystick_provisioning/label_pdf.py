@@ -24,8 +24,16 @@ def pages(labels: Sequence[Label]) -> bytes:
         if one.elements is not None:
             _draw(pdf, label.datamatrix(one.elements), label.DATAMATRIX_AT, label.DATAMATRIX_MM)
         for number, line in enumerate(one.lines[: label.MAX_LINES]):
-            pdf.text(label.LEFT_MM, label.BASELINE_MM + number * label.LINE_MM, _fitting(pdf, line))
+            pdf.text(label.LEFT_MM, label.BASELINE_MM + number * label.LINE_MM, _fitting(pdf, shown(pdf, line)))
     return bytes(pdf.output())
+
+
+def shown(pdf: FPDF, text: str) -> str:
+    """The text, with the number of each character that the font in use lacks: no part of a name vanishes unseen."""
+    known = getattr(pdf.current_font, "cmap", None)
+    if known is None:
+        return text
+    return "".join(one if ord(one) in known or one == "\n" else f"<U+{ord(one):04X}>" for one in text)
 
 
 def _choose_font(pdf: FPDF, path: Path | None) -> None:

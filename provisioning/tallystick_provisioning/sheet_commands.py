@@ -73,6 +73,8 @@ def write(
         known = None if nodes is None else _nodes(nodes)
         if not jobs and known is None:
             raise JobError("give --job FILE, --nodes FILE or both")
+        for one in jobs.values():
+            stack.enter_context(one.unchanging())
         words = SheetWords(tag_words.choose(lang))
         made = sheet.build(jobs, known, sheet.Signature(origin, signer.thumbprint, made_ms), words)
         totals = {name: sheet.totals(one) for name, one in jobs.items()}

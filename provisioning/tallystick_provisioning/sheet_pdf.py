@@ -7,6 +7,7 @@ from fpdf import FPDF
 from fpdf.fonts import FontFace
 
 from tallystick_provisioning import label
+from tallystick_provisioning.label_pdf import shown
 from tallystick_provisioning.sheet import Sheet, Table
 
 MARGIN_MM = 10.0
@@ -24,12 +25,14 @@ class _Pages(FPDF):
         super().__init__(orientation="landscape", unit="mm", format="A4")
         self._sheet = sheet
         self.family = "Helvetica"
+        self.count = _word_for_the_count(sheet)
+        self.alias_nb_pages(self.count)
 
     def footer(self) -> None:
         self.set_y(-MARGIN_MM)
         self.set_font(self.family, size=CELL_POINTS)
         made = datetime.fromtimestamp(self._sheet.made_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        text = f"{self._sheet.title}  {made}   {self._sheet.page} {self.page_no()} / {{nb}}"
+        text = f"{self._sheet.title}  {made}   {self._sheet.page} {self.page_no()} / {self.count}"
         self.cell(0, LINE_MM, text, align="R")
 
 
@@ -47,13 +50,21 @@ def draw(sheet: Sheet) -> tuple[bytes, int]:
     pdf.set_font(pdf.family, size=TEXT_POINTS)
     for name, value in sheet.facts:
         pdf.cell(_FACT_MM, LINE_MM, name)
-        pdf.cell(0, LINE_MM, value, new_x="LMARGIN", new_y="NEXT")
+        pdf.cell(0, LINE_MM, shown(pdf, value), new_x="LMARGIN", new_y="NEXT")
     for table in sheet.tables:
         _draw_table(pdf, table)
     pdf.ln(LINE_MM)
     pdf.set_font(pdf.family, size=TEXT_POINTS)
     pdf.multi_cell(0, LINE_MM, sheet.remark, align="L")
     return bytes(pdf.output()), pdf.page_no()
+
+
+def _word_for_the_count(sheet: Sheet) -> str:
+    """What stands for the number of pages until it is known: something that no name on the sheet contains."""
+    word, texts = "{nb}", sheet.texts()
+    while any(word in text for text in texts):
+        word = f"{{{word}}}"
+    return word
 
 
 def _choose_font(pdf: _Pages, path: Path | None) -> None:
@@ -68,7 +79,7 @@ def _draw_table(pdf: _Pages, table: Table) -> None:
     if pdf.will_page_break(4 * LINE_MM):
         pdf.add_page()
     pdf.set_font(pdf.family, size=HEADING_POINTS)
-    pdf.cell(0, 1.6 * LINE_MM, table.heading, new_x="LMARGIN", new_y="NEXT")
+    pdf.cell(0, 1.6 * LINE_MM, shown(pdf, table.heading), new_x="LMARGIN", new_y="NEXT")
     pdf.set_font(pdf.family, size=CELL_POINTS)
     widths = tuple(width for _, width in table.columns)
     with pdf.table(
@@ -78,4 +89,4 @@ def _draw_table(pdf: _Pages, table: Table) -> None:
         for cells in (tuple(title for title, _ in table.columns), *table.rows):
             row = drawn.row()
             for cell in cells:
-                row.cell(cell)
+                row.cell(shown(pdf, cell))

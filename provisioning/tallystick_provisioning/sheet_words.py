@@ -5,7 +5,7 @@ from tallystick_provisioning.tag_words import Language
 _TABLE: dict[str, tuple[str, str]] = {
     "title": ("Closing sheet", "收工单"),
     "page": ("page", "页"),
-    "made": ("made", "制作时间"),
+    "made": ("made (UTC)", "制作时间 (UTC)"),
     "ledger": ("ledger", "账本"),
     "signed_by": ("signed by the installer with the key", "安装员签名密钥"),
     "signed_how": ("signature over the SHA-256 of this file", "本文件 SHA-256 的签名"),

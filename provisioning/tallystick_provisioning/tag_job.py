@@ -112,6 +112,17 @@ class Job:
 
     # --- reading
 
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Until it ends, everything is read as it is now, whatever another program writes meanwhile; be quick."""
+        with _foreign(self.path):
+            self._database.conn.execute("BEGIN")
+            self._database.conn.execute("SELECT count(*) FROM job").fetchone()
+            try:
+                yield
+            finally:
+                self._database.conn.rollback()
+
     def items(self, *states: str) -> list[JobItem]:
         """The items in these states, or all, in the order of their rows."""
         where = f"state IN ({', '.join('?' * len(states))})" if states else None

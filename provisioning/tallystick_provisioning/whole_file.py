@@ -4,11 +4,16 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from tallystick_provisioning.errors import FileError
+
+_DATABASE = b"SQLite format 3\0"
+
 
 def write(path: Path, chunks: Iterable[bytes]) -> None:
     """Write `chunks` to `path`, in place of what was there. Until all of it is on the disk, `path` stays as it was.
 
-    A pipe or a device cannot be replaced: it gets the chunks as they come.
+    A pipe or a device cannot be replaced: it gets the chunks as they come. FileError for a database: a job or a list of
+    nodes that is named by mistake stays.
     """
     if path.is_dir():
         raise IsADirectoryError(21, "is a folder; a file is needed", str(path))
@@ -16,6 +21,7 @@ def write(path: Path, chunks: Iterable[bytes]) -> None:
         with path.open("wb") as file:
             file.writelines(chunks)
         return
+    _refuse_database(path)
     target = path.resolve()  # a link stays a link
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -26,3 +32,10 @@ def write(path: Path, chunks: Iterable[bytes]) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refuse_database(path: Path) -> None:
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(_DATABASE)) == _DATABASE:
+                raise FileError(f"{path}: is a database, a job or a list of nodes; it is never overwritten")
