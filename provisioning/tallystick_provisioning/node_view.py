@@ -34,6 +34,13 @@ STEP_WORDS = {
     "zh": {"connect": "连接", INTERPRETER: "写入解释器", FLASH: "写入程序", ENROL: "登记", TEST: "首次读数",
            DONE: "正常"},
 }
+ACTION_WORDS = {
+    "en": NEXT_ACTION,
+    "zh": {"connect": "检查数据线;若是他人的电路板,按住 BOOT 接入并擦除",
+           INTERPRETER: "重新接入,写入会从头开始(不能自动复位的须按住 BOOT);型号不符的放到一边",
+           FLASH: "重新接入,会从中断处继续", ENROL: "重新接入;属于其他账本的节点须先擦除",
+           TEST: "检查传感器和电池后重新接入,仍失败则放到一边"},
+}
 SCREEN_LINES = 18  # of a terminal of 24: the others are for what is left out, the totals and what to do
 FAILURE_LINES = 4  # at most, at 80 columns: who, why and what to do
 SERIAL_WIDTH = 20
@@ -44,6 +51,7 @@ class NodeView:
 
     def __init__(self, console: Console, language: Language, expected: int | None) -> None:
         self._console, self._words, self._steps = console, WORDS[language], STEP_WORDS[language]
+        self._actions = ACTION_WORDS[language]
         self._expected = expected
         self._lock = threading.Lock()
         self._now: dict[str, tuple[str, int]] = {}
@@ -96,7 +104,7 @@ class NodeView:
             if report.done and report.was_enrolled:
                 self._say(f"{report.serial}: {self._words['again']}")
             elif not self._live and not report.done:
-                text = f"{report.serial}: {self._words['failed']}: {report.reason}. {report.next_action}"
+                text = f"{report.serial}: {self._words['failed']}: {report.reason}. {self._actions[report.step]}"
                 self._say(text)
 
     def filled(self, drive: str) -> None:
@@ -127,7 +135,8 @@ class NodeView:
     def _failure(self, report: NodeReport) -> Text:
         """Who, why, what to do: cut, with dots, where it would need more than FAILURE_LINES lines."""
         who = f"{_tail(report.serial)}  {self._names.get(report.serial, '')}  {self._words['failed']}"
-        return Text(f"{who}: {_cut(report.reason, 150)}; {self._words['do']}: {report.next_action}", style="bold red")
+        what = f"{_cut(report.reason, 150)}; {self._words['do']}: {self._actions[report.step]}"
+        return Text(f"{who}: {what}", style="bold red")
 
     def _totals(self, failed: int) -> Text:
         done = len(self._reports) - failed

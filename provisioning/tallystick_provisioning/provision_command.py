@@ -2,6 +2,7 @@
 
 import json as json_module
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -180,13 +181,16 @@ def _say_what_would_be(asked: _Asked) -> int:
     """For --dry-run. No board is reset: its loader is not asked."""
     connected, files = asked.find(), asked.shared.files
     size = sum(len(content) for _, content in files)
-    states = [(board, _state(board, connected, asked.python)) for board in connected]
+    with ThreadPoolExecutor(asked.parallel) as pool:  # what is silent takes a second
+        told = pool.map(lambda board: _state(board, connected, asked.python), connected)
+        states = list(zip(connected, told, strict=True))
     missing = sorted(set(asked.planned) - {board.serial for board in connected})
     drives = _drive_states(asked.python)
     if asked.json:
         found = [{"serial": board.serial, "port": board.port, "state": state} for board, state in states]
         report: dict[str, Any] = {"boards": found, "missing": missing, "files": len(files), "bytes": size}
         report["drives"] = [{"drive": name, "state": state} for name, state in drives]
+        report["interpreter"] = None if asked.python.file is None else interpreters.in_words(asked.python.file)
         print(json_module.dumps(report))
         return DONE
     if asked.python.file is not None:
@@ -198,6 +202,8 @@ def _say_what_would_be(asked: _Asked) -> int:
         print(f"{board.serial} on {board.port}: {state}; {'not in the plan' if row is None else row.name or 'no name'}")
     for name, state in drives:
         print(f"{name}: {state}")
+    if asked.python.folders and not drives:
+        print(f"no drive of a Pico in {' or '.join(map(str, asked.python.folders))}: hold BOOTSEL while plugging it in")
     print(f"{len(connected)} boards connected; {len(missing)} of the plan are not")
     print("\n".join(f"  {one}" for one in missing), end="\n" if missing else "")
     return DONE

@@ -41,7 +41,7 @@ PAUSE_S = 0.2  # a port that is gone fails at once
 # What a person does next, by the step at which it stopped.
 NEXT_ACTION = {
     CONNECT: "check the cable; hold BOOT while plugging in to erase a board of another owner",
-    INTERPRETER: "plug it in again: the writing begins anew; a board without automatic reset: BOOT held meanwhile",
+    INTERPRETER: "plug it in again: the writing begins anew (no automatic reset: hold BOOT); put other kinds aside",
     FLASH: "plug it in again: the copying goes on where it stopped",
     ENROL: "plug it in again; a node of another ledger must be erased first",
     TEST: "check sensor and battery, then plug it in again; else put it aside",
@@ -96,7 +96,7 @@ def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) 
     report = NodeReport(board.serial, board.port)
     steps = ((CONNECT, _connect), (INTERPRETER, _interpret), (FLASH, _flash), (ENROL, _enrol), (TEST, _test))
     for step, act in steps:
-        if step == INTERPRETER and not report.is_silent:
+        if (step == INTERPRETER and not report.is_silent) or (step == FLASH and report.public_key):
             continue
         report = replace(report, step=step)
         tell(board.serial, step, 0)
@@ -179,8 +179,6 @@ def _asked(report: NodeReport, plan: NodePlan, hello_timeout_s: float) -> NodeRe
 
 
 def _flash(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell) -> NodeReport:
-    if report.public_key:
-        return report
     port = plan.port_of(report.serial) or report.port
     flash_board.flash(port, plan.files, lambda done, total: tell(report.serial, FLASH, 100 * done // total))
     # A crash here: the board has all its files; it starts as a node and is found as one.

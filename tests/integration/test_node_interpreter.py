@@ -304,11 +304,14 @@ def test_a_port_behind_which_no_loader_answers(tmp_path: Path, shared: NodePlan)
 
 def test_a_pico_gets_its_file_through_its_drive_and_becomes_a_working_node(bench: Bench) -> None:
     file = saved(bench.folder, "pico.uf2", uf2_file())
+    nobody = tallystick(*bench.words, "--interpreter", str(file), "--drives", str(bench.drives), "--dry-run")
+    assert f"no drive of a Pico in {bench.drives}: hold BOOTSEL" in nobody
     bench.pico("E660583883400001")
     bench.pico("OTHER", emulated_pico.RP2350)
     words = [*bench.words, "--interpreter", str(file), "--drives", str(bench.drives), "--json"]
     told = json.loads(tallystick(*words, "--dry-run"))
     assert {Path(one["drive"]).name for one in told["drives"]} == {"RPI-RP2", "RP2350"}
+    assert told["interpreter"] == f"{file}: for RP2040, {len(uf2_file())} bytes"
     assert (bench.drives / "RPI-RP2").exists(), "a dry run copies nothing"
     report = json.loads(tallystick(*words, code=1))
     assert [(node["serial"], node["step"]) for node in report["nodes"]] == [("E660583883400001", "done")]
