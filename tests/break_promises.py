@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SABOTAGE = ROOT / "tests" / "sabotage"
 SOURCE_FOLDERS = ("firmware", "cloud-sync", "provisioning", "edge", "tools")
 TIMEOUT_S = 600  # a named test that hangs under its patch counts as "did not go red"
+UNBROKEN_S = 10  # more for each named test that runs unbroken beside the others: most take one, some fifty
 WORKERS = 2  # patches at a time: most of what they name runs on one core
 # One line of context is enough: a change nearby does not make a patch stale, a change of what it breaks does.
 GIT_APPLY = ("git", "apply", "--whitespace=nowarn", "-C1")
@@ -90,7 +91,8 @@ def green_when_unbroken(tree: Path, chosen: list[Path]) -> bool:
     """Whether the named tests pass in a copy without any patch: else their red would say nothing about a promise."""
     tests = sorted({test for patch in chosen for test in header(patch, "Test").split()})
     with tempfile.TemporaryDirectory(prefix="sabotage-") as folder:
-        code, seconds, output = run_in_copy(tree, Path(folder) / "copy", None, *tests)
+        copy, timeout_s = Path(folder) / "copy", TIMEOUT_S + UNBROKEN_S * len(tests)
+        code, seconds, output = run_in_copy(tree, copy, None, *tests, timeout_s=timeout_s)
     if code == 0:
         say(f"green   {seconds:5.1f} s  {len(tests)} named tests without any patch")
         return True
@@ -108,7 +110,9 @@ def sabotage_one(tree: Path, patch: Path, told: Callable[[bool, float, str], Non
     return code == 1
 
 
-def run_in_copy(tree: Path, copy: Path, patch: Path | None, *arguments: str) -> tuple[int | None, float, str]:
+def run_in_copy(
+    tree: Path, copy: Path, patch: Path | None, *arguments: str, timeout_s: float = TIMEOUT_S
+) -> tuple[int | None, float, str]:
     """(pytest's exit code, seconds, output) in a copy of `tree` that is broken by `patch`.
 
     Code None when the patch does not apply, -1 when pytest had to be stopped, with all that it had started.
@@ -129,7 +133,7 @@ def run_in_copy(tree: Path, copy: Path, patch: Path | None, *arguments: str) -> 
         command, cwd=copy, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     ) as process:
         try:
-            output, _ = process.communicate(timeout=TIMEOUT_S)
+            output, _ = process.communicate(timeout=timeout_s)
             code = process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
