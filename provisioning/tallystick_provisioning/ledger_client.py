@@ -1,6 +1,5 @@
 """Post statements to the ledger's one door, `POST /entries`. Foreign errors are translated here only."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +57,7 @@ class LedgerClient:
         try:
             with httpx.Client(transport=self._transport, timeout=TIMEOUT_S) as client:
                 response = client.post(f"{self.url}/entries", content=data, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: certificates that are not there
             raise LedgerUnreachable(address.no_answer(self.url, error)) from None
         if response.status_code == httpx.codes.CREATED:
             return _posted(self.url, identity, response)
@@ -74,13 +73,15 @@ class LedgerClient:
         """The same, each posted when it is asked for."""
         away: str | None = None
         for path in outbox.waiting():
-            with contextlib.suppress(FileNotFoundError):  # another program delivered it just now
-                delivery = self._deliver(outbox, path) if away is None else Delivery(path, None, waits=away)
-                away = delivery.waits
-                yield delivery
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # another program delivered it just now
+                continue
+            delivery = self._deliver(outbox, path, data) if away is None else Delivery(path, None, waits=away)
+            away = delivery.waits
+            yield delivery
 
-    def _deliver(self, outbox: Outbox, path: Path) -> Delivery:
-        data = path.read_bytes()
+    def _deliver(self, outbox: Outbox, path: Path, data: bytes) -> Delivery:
         try:
             posted = self.post(data)
         except (LedgerRefused, StatementError) as error:

@@ -175,6 +175,16 @@ def test_what_stands_between_us_and_the_ledger_refuses_nothing(job: Job, signing
     assert len(signing.outbox.waiting()) == 3
 
 
+def test_certificates_that_are_not_there_lose_no_statement(
+    job: Job, signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be asked at all has not taken anything: all wait, with the reason."""
+    written(job, signing)
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    deliveries = LedgerClient("https://ledger.example").deliver(signing.outbox)
+    assert ["No such file" in (delivery.waits or "") for delivery in deliveries] == [True] * 3
+
+
 def test_two_programs_deliver_one_outbox(job: Job, signing: Signing) -> None:
     """Each file that the other one took meanwhile is passed over, in the list and in the post."""
     written(job, signing)
