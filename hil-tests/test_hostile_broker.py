@@ -208,6 +208,19 @@ def test_a_session_that_another_node_takes_over(live: Callable[..., Life]) -> No
     assert any("reason 142" in note for note in found["notes"])
 
 
+def test_each_connection_is_a_reason_to_send_again(live: Callable[..., Life]) -> None:
+    """What was on its way when the one before ended may be lost; without this it would wait for its time."""
+
+    def script(broker: Broker) -> None:
+        broker.log_in()
+        broker.hear()
+        if broker.connections > 1:
+            stay(broker)
+
+    found = live(script, ms=4500)
+    assert (found["connections"], found["taken"], found["up"]) == (2, 2, True)
+
+
 def test_a_login_that_is_refused(live: Callable[..., Life]) -> None:
     def script(broker: Broker) -> None:
         broker.hear()
