@@ -2,7 +2,8 @@
 
 import hashlib
 import json as json_module
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,14 +68,12 @@ def write(
     signer, origin = key_file.load(installer, "installer"), read_trust(trust).origin
     made_ms = (tag_context.now_ms() if at is None else _ms(at)) // 1000 * 1000
     with ExitStack() as stack:
-        jobs = {path.name: stack.enter_context(Job(path)) for path in job or []}
+        jobs = {path.name: stack.enter_context(_as_it_is(path)) for path in job or []}
         if len(jobs) != len(job or []):
             raise JobError("--job: two of them have the same file name")
         known = None if nodes is None else _nodes(nodes)
         if not jobs and known is None:
             raise JobError("give --job FILE, --nodes FILE or both")
-        for one in jobs.values():
-            stack.enter_context(one.unchanging())
         words = SheetWords(tag_words.choose(lang))
         made = sheet.build(jobs, known, sheet.Signature(origin, signer.thumbprint, made_ms), words)
         totals = {name: sheet.totals(one) for name, one in jobs.items()}
@@ -131,6 +130,13 @@ def verify(pdf: Path, *, installer: str, signature: Path | None = None, json: bo
     print(f"{pdf} is byte for byte what this installer signed; made {sheet.moment(made)} UTC, for {origin}")
     print("NOT shown: that what it lists is in the ledger. Ask there for the identities that it gives")
     return DONE
+
+
+@contextmanager
+def _as_it_is(path: Path) -> Iterator[Job]:
+    """A job of one moment, whatever is written meanwhile."""
+    with Job(path) as job, job.unchanging():
+        yield job
 
 
 def _beside(pdf: Path) -> Path:
