@@ -89,6 +89,10 @@ class SelfTestFailed(Refused):
         self.complaints = complaints
 
 
+class UsageError(ProvisioningError):
+    """Options that do not go together, or a value outside its limits."""
+
+
 class PlanError(Refused):
     """A plan of nodes or a roll-out that cannot be carried out; the message holds every complaint, one a line."""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tallystick_provisioning import label, label_pdf, label_zpl, whole_file
-from tallystick_provisioning.errors import JobError
+from tallystick_provisioning.errors import JobError, UsageError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job
 
@@ -27,7 +27,7 @@ def labels(job: Path, *, pdf: Path | None = None, zpl: Path | None = None, every
         Labels of all rows, also of those that have no tag yet.
     """
     if pdf is None and zpl is None:
-        raise JobError("give --pdf FILE or --zpl FILE")
+        raise UsageError("give --pdf FILE or --zpl FILE")
     with Job(job) as opened:
         items = opened.items() if every else opened.items(WRITTEN, LOCKED)
         made = [label.of_item(one.item, opened.head.host, one.name) for one in items]

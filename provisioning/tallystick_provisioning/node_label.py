@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tallystick_provisioning import label_pdf, label_zpl, whole_file
-from tallystick_provisioning.errors import PlanError
+from tallystick_provisioning.errors import PlanError, UsageError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.label import Label
 from tallystick_provisioning.node_table import KnownNode, NodeTable, existing
@@ -31,7 +31,7 @@ def labels(*, table: Path = Path("nodes.db"), pdf: Path | None = None, zpl: Path
         ZPL to write, for a label printer of 203 dpi.
     """
     if pdf is None and zpl is None:
-        raise PlanError("give --pdf FILE or --zpl FILE")
+        raise UsageError("give --pdf FILE or --zpl FILE")
     with NodeTable(existing(table)) as nodes:
         made = [of_node(node) for node in nodes.nodes() if node.works]
     if not made:

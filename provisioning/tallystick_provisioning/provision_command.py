@@ -13,7 +13,7 @@ from tallystick_provisioning import boards as board_sources
 from tallystick_provisioning import bootsel_drives, flash_board, node_day, node_plan, node_view, tag_words
 from tallystick_provisioning import interpreter as interpreters
 from tallystick_provisioning.boards import Board, Boards
-from tallystick_provisioning.errors import BoardLost, FileError, InterpreterError, PlanError
+from tallystick_provisioning.errors import BoardLost, FileError, InterpreterError, UsageError
 from tallystick_provisioning.esp_image import EspImage
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.interpreter import Interpreter
@@ -89,7 +89,7 @@ def provision(
         Check keys, files and plan, say which boards are connected, change nothing.
     """
     if not 1 <= parallel <= MAX_PARALLEL:
-        raise PlanError(f"parallel: must be 1 to {MAX_PARALLEL}")
+        raise UsageError(f"parallel: must be 1 to {MAX_PARALLEL}")
     find = board_sources.source(boards)
     python = _Python.given(interpreter, drives)
     shared = replace(node_day.shared(site_folder, firmware, model), interpreter=python.esp)
@@ -109,7 +109,7 @@ class _Python:
     def given(cls, path: Path | None, drives: Path | None) -> "_Python":
         file = None if path is None else interpreters.load(path)
         if drives is not None and not isinstance(file, Uf2Image):
-            raise PlanError("drives: only with --interpreter FILE.uf2: no other board appears as a drive")
+            raise UsageError("drives: only with --interpreter FILE.uf2: no other board appears as a drive")
         if drives is not None and not drives.is_dir():
             raise FileError(f"{drives}: no such folder")
         if not isinstance(file, Uf2Image):

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from tallystick_provisioning import boards as board_sources
 from tallystick_provisioning import rollout_candidates, site
-from tallystick_provisioning.errors import PlanError
+from tallystick_provisioning.errors import UsageError
 from tallystick_provisioning.exit_codes import DONE, REFUSED
 from tallystick_provisioning.node_day import now_ms
 from tallystick_provisioning.node_rollout import Plan, Result, RollOut, plan
@@ -30,10 +30,10 @@ def roll_out(
 ) -> int:
     """Exit code 1: a node failed, and what came after it was left alone."""
     if not 1 <= parallel <= MAX_PARALLEL:
-        raise PlanError(f"parallel: must be 1 to {MAX_PARALLEL}")
+        raise UsageError(f"parallel: must be 1 to {MAX_PARALLEL}")
     existing(table, ", or give --port")
     if canary < 0:
-        raise PlanError("canary: must be 0 or more")
+        raise UsageError("canary: must be 0 or more")
     trust, site_secret = read_trust(site_key.parent / TRUST), site.load(site_key)
     console = Console(stderr=json)
     find = board_sources.source(boards)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from tallystick_proof import statement
 from tallystick_provisioning import key_file, sheet, sheet_pdf, sheet_statement, tag_context, tag_words, whole_file
-from tallystick_provisioning.errors import FileError, JobError, SheetError
+from tallystick_provisioning.errors import FileError, SheetError, UsageError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.node_table import KnownNode, NodeTable, existing
 from tallystick_provisioning.sheet_words import SheetWords
@@ -70,10 +70,10 @@ def write(
     with ExitStack() as stack:
         jobs = {path.name: stack.enter_context(_as_it_is(path)) for path in job or []}
         if len(jobs) != len(job or []):
-            raise JobError("--job: two of them have the same file name")
+            raise UsageError("--job: two of them have the same file name")
         known = None if nodes is None else _nodes(nodes)
         if not jobs and known is None:
-            raise JobError("give --job FILE, --nodes FILE or both")
+            raise UsageError("give --job FILE, --nodes FILE or both")
         words = SheetWords(tag_words.choose(lang))
         made = sheet.build(jobs, known, sheet.Signature(origin, signer.thumbprint, made_ms), words)
         totals = {name: sheet.totals(one) for name, one in jobs.items()}
@@ -177,5 +177,5 @@ def _thumbprint(text: str) -> bytes:
     except ValueError:
         found = b""
     if len(found) != _THUMBPRINT_BYTES:
-        raise SheetError("--installer: must be a thumbprint of 64 hex digits, as `trust enrol installer` prints it")
+        raise UsageError("--installer: must be a thumbprint of 64 hex digits, as `trust enrol installer` prints it")
     return found

@@ -21,7 +21,7 @@ from tallystick_provisioning import (
     tag_table,
     tag_uids,
 )
-from tallystick_provisioning.errors import ItemError, JobError, KeyFileError, OrderError
+from tallystick_provisioning.errors import ItemError, JobError, KeyFileError, OrderError, UsageError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.tag_job import Job, JobHead
 from tallystick_provisioning.tag_order import CHIPS, Chip, TagOrder
@@ -287,5 +287,5 @@ def _thumbprint(text: str) -> bytes:
     except ValueError:
         found = b""
     if len(found) != 32:
-        raise JobError("--installer: must be a thumbprint of 64 hex digits, as `trust enrol installer` prints it")
+        raise UsageError("--installer: must be a thumbprint of 64 hex digits, as `trust enrol installer` prints it")
     return found

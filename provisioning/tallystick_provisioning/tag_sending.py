@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tallystick_provisioning import tag_context
-from tallystick_provisioning.errors import JobError
+from tallystick_provisioning.errors import UsageError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import Delivery, LedgerClient
 from tallystick_provisioning.tag_job import LOCKED, WRITTEN, Job
@@ -43,7 +43,7 @@ def sync(
     with Job(job) as opened, tag_context.alone(opened):
         signing = tag_context.signing(opened, installer, trust, outbox)
         if signing is None:
-            raise JobError("--installer: nobody signs")
+            raise UsageError("--installer: nobody signs")
         if dry_run:
             unsigned = sum(item.statement is None for item in opened.items(WRITTEN, LOCKED))
             print(f"would sign {unsigned} and send {unsigned + opened.queued()} statements to {client.url}")
@@ -59,7 +59,7 @@ def sending(job: Job, signing: Signing | None, ledger: LedgerClient | None) -> I
         yield None
         return
     if signing is None:
-        raise JobError("--ledger needs --installer and --trust: only signed statements can be sent")
+        raise UsageError("--ledger needs --installer and --trust: only signed statements can be sent")
     signing.state_all(job)
     with Sender(ledger, signing.outbox) as sender:
         yield sender

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tallystick_proof import keys, statement
 from tallystick_provisioning import enrolments, key_file, statement_file, text_file, trust_setup, whole_file
-from tallystick_provisioning.errors import KeyFileError, ProvisioningError, SetupError, StatementFileError
+from tallystick_provisioning.errors import KeyFileError, ProvisioningError, StatementFileError, UsageError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.trust_setup import read_trust
@@ -58,7 +58,7 @@ def init(
         Check everything, show the policy, write nothing.
     """
     if bool(witness_vkey) == unwitnessed:
-        raise SetupError("give --witness-vkey for each witness, or --unwitnessed when there is none")
+        raise UsageError("give --witness-vkey for each witness, or --unwitnessed when there is none")
     plan = trust_setup.plan(folder, ledger_vkey, witness_vkey or [], quorum, pen, max_head_age)
     if dry_run:
         print(plan.policy, end="")

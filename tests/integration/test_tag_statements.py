@@ -146,7 +146,7 @@ def test_what_waits_is_sent_while_tags_are_locked(
     assert code == 0, lines
     field.swap(tag)
     words = ["tag", "lock", desk.path("job"), *desk.at_reader(link, desk.path("master"))]
-    assert "--ledger needs --installer" in desk.refused(*words, "--ledger", installer_ledger.url)
+    assert "--ledger needs --installer" in desk.refused(*words, "--ledger", installer_ledger.url, code=2)
     told = desk.run(*words, *desk.signs(), "--ledger", installer_ledger.url)
     assert "the ledger has 1 more statements, 0 wait, 0 were refused" in told
     assert "1 locked, 0 left" in told

@@ -36,9 +36,9 @@ class Desk:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def refused(self, *words: object, stdin: str | None = None) -> str:
+    def refused(self, *words: object, stdin: str | None = None, code: int = 1) -> str:
         done = command(*words, stdin=stdin)
-        assert done.returncode == 1, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 

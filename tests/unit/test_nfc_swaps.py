@@ -69,7 +69,7 @@ def test_a_tag_that_was_not_looked_at_stays_as_it_is(tmp_path: Path, chip: Chip,
         before = (other.to_bytes(), desk.journal.records(OTHER_UID))
         reader = Swapping(desk.reader, desk.air, look, other)
         reader.damages = work == "recover"
-        more = {"order": order(chip)} if work == "write" else {}
+        more: dict[str, Any] = {"order": order(chip)} if work == "write" else {}
         outcome = desk.run(getattr(personalise, work), reader=reader, only=UID, **more)
         assert (other.to_bytes(), desk.journal.records(OTHER_UID)) == before, (look, outcome)
         assert outcome.uid == UID

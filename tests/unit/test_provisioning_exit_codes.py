@@ -1,6 +1,7 @@
-"""How commands end when a file is not there: "could not run", as with every other missing file; nothing is made."""
+"""How commands end when a file is not there, or options do not go together: "could not run", and nothing is made."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tallystick_provisioning import (
     label_commands,
     node_fleet_commands,
     node_label,
+    provision_command,
     tag_commands,
     tag_job_commands,
     tag_pass_commands,
@@ -47,6 +49,24 @@ def test_a_missing_file_is_no_refusal(
     monkeypatch.chdir(tmp_path)
     assert COMMANDS[name]() == COULD_NOT_RUN
     assert capsys.readouterr().err.startswith("could not run: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+PROVISION = partial(provision_command.provision, NOWHERE, firmware=NOWHERE, model="TS-1", boards=".")
+USAGE: dict[str, Callable[[], int]] = {
+    "parallel": lambda: PROVISION(parallel=0),
+    "drives": lambda: PROVISION(drives=NOWHERE),
+    "--pdf FILE or --zpl FILE": lambda: node_label.labels(table=NOWHERE),
+}
+
+
+@pytest.mark.parametrize("named", USAGE)
+def test_options_that_do_not_go_together_are_no_refusal(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert USAGE[named]() == COULD_NOT_RUN
+    assert named in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -74,7 +74,7 @@ def test_no_ledger_is_unwitnessed_by_accident(
     tmp_path: Path, vkeys: list[Path], witnesses: int, unwitnessed: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keys_of = vkeys[1 : 1 + witnesses]
-    assert trust_commands.init(tmp_path, ledger_vkey=vkeys[0], witness_vkey=keys_of, unwitnessed=unwitnessed) == 1
+    assert trust_commands.init(tmp_path, ledger_vkey=vkeys[0], witness_vkey=keys_of, unwitnessed=unwitnessed) == 2
     assert "--witness-vkey for each witness, or --unwitnessed" in capsys.readouterr().err
     assert not (tmp_path / "trust.toml").exists()
 

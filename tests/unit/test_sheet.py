@@ -190,13 +190,13 @@ def test_a_statement_of_another_kind_is_no_signature_of_a_sheet() -> None:
 
 def test_what_a_sheet_needs_is_named(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write = partial(sheet_commands.write, Path("day.pdf"), installer=Path("installer.key"), trust=Path("trust.toml"))
-    assert write() == 1
+    assert write() == 2
     assert "give --job FILE, --nodes FILE or both" in capsys.readouterr().err
     assert write(job=[Path("none.job")]) == 2
     assert write(nodes=Path("none.db")) == 2
     assert sheet_commands.verify(Path("day.pdf"), installer="00" * 32) == 2
     (desk / "day.pdf").write_bytes(b"")
     (desk / "day.pdf.cose").write_bytes(b"")
-    assert sheet_commands.verify(Path("day.pdf"), installer="00") == 1
+    assert sheet_commands.verify(Path("day.pdf"), installer="00") == 2
     assert sheet_commands.verify(Path("day.pdf"), installer="00" * 32) == 1
     assert "Traceback" not in capsys.readouterr().err
