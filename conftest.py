@@ -1,5 +1,6 @@
-"""Every test run: skips only from tests/skips.toml."""
+"""Every test run: skips only from tests/skips.toml, and Ctrl-C means what it means at a terminal."""
 
+import signal
 import tomllib
 from collections.abc import Generator
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 SKIPS = tomllib.loads((Path(__file__).parent / "tests/skips.toml").read_text("utf-8"))["skip"]
 ALLOWED = tuple(entry["test"] for entry in SKIPS)
+# A shell lets what it starts in the background ignore Ctrl-C; what we start would inherit that, and never end by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

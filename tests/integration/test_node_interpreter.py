@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import tallystick
+from fleet import running, tallystick
 from interpreter_files import PROGRAM_ADDRESS, esp_image, saved, uf2_file
 
 from tallystick_provisioning import esp_loader, flash_board, interpreter, node_day
@@ -141,10 +141,7 @@ def test_four_at_a_time_some_blank_and_one_unplugged_in_mid_write_is_done_again(
     bench.board("SN-0", cut_at=40)
     bench.board("SN-1", chip=None)
     bench.board("SN-2")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tallystick_tools", *bench.words, "--interpreter", str(file), "--watch", "--json"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as work:  # fmt: skip
+    with running(*bench.words, "--interpreter", file, "--watch", "--json") as work:
         assert work.stderr
         failed = next(line for line in work.stderr if "FAILED" in line)
         assert failed.startswith("SN-0: FAILED"), failed

@@ -3,8 +3,6 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import make_offer, tallystick
+from fleet import make_offer, running, tallystick
 from rich.console import Console
 from update_support import whole_image
 
@@ -155,12 +153,7 @@ def bench(tmp_path: Path, site: Path, firmware: Path) -> Iterator[Bench]:
 
 def test_ctrl_c_finishes_what_runs_and_reports_it(bench: Bench) -> None:
     bench.board("SN-1")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tallystick_tools", *bench.words, "--watch", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as work:
+    with running(*bench.words, "--watch", "--json") as work:
         assert work.stderr
         for line in work.stderr:
             if "copy files" in line:
@@ -186,9 +179,7 @@ def test_a_node_unplugged_in_mid_transfer_stops_the_roll_out_and_goes_on_at_the_
     offer = make_offer(bench.site, bench.folder / "new", "new", whole_image("\n# newer\n"))
     words = ["node", "update", "--offer", str(offer), "--site-key", str(bench.site / "site.key"), *bench.common]
     slots = bench.folder / "SN-1" / "slots"
-    with subprocess.Popen(
-        [sys.executable, "-m", "tallystick_tools", *words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as work:
+    with running(*words, "--json") as work:
         deadline = time.monotonic() + 60
         while _bytes_in(slots) < 10_000:
             assert time.monotonic() < deadline

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,6 +14,17 @@ def tallystick(*words: str, code: int = 0) -> str:
     )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
+
+
+@contextmanager
+def running(*words: object) -> Iterator["subprocess.Popen[str]"]:
+    """A command while it runs. However the test ends, it ends too: no test waits for a command for ever."""
+    command = [sys.executable, "-m", "tallystick_tools", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def make_offer(site: Path, folder: Path, name: str, image: bytes) -> Path:
