@@ -131,7 +131,7 @@ def test_a_chinese_system_gets_a_chinese_screen(tmp_path: Path, field: Field, wo
     try:
         terminal.wait("请放上标签")
         field.put(blank("ntag424", 1))
-        seen = terminal.wait("完成，请取走")
-        assert "已完成 1/3" in "\n".join(seen)
+        terminal.wait("完成，请取走")
+        terminal.wait("已完成 1/3")  # a look may fall into the middle of a picture that is being drawn
     finally:
         terminal.close()
