@@ -15,6 +15,7 @@ from tallystick_tools.tag_field import Field
 from tallystick_tools.tag_udp import UdpTagServer
 
 DEADLINE_S = 60.0
+DRAWN_S = 0.3  # a look may fall into the middle of a picture that is being drawn
 COLOUR = re.compile(r"\x1b\[[0-9;]*4[1-7]")  # a background
 
 
@@ -38,7 +39,8 @@ class Terminal:
         while text not in "\n".join(seen := self.lines()):
             assert time.monotonic() < end, "\n".join(seen)
             time.sleep(0.05)
-        return seen
+        time.sleep(DRAWN_S)
+        return self.lines()
 
     def press(self, key: str) -> None:
         self._tmux("send-keys", key)
@@ -131,7 +133,7 @@ def test_a_chinese_system_gets_a_chinese_screen(tmp_path: Path, field: Field, wo
     try:
         terminal.wait("请放上标签")
         field.put(blank("ntag424", 1))
-        terminal.wait("完成，请取走")
-        terminal.wait("已完成 1/3")  # a look may fall into the middle of a picture that is being drawn
+        seen = terminal.wait("完成，请取走")
+        assert "已完成 1/3" in "\n".join(seen)
     finally:
         terminal.close()
