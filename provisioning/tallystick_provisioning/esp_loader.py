@@ -5,7 +5,6 @@ writing stopped is blank again, and is simply done again. What holds a program i
 that sleeps does not answer either.
 """
 
-import errno
 import functools
 import struct
 import termios
@@ -20,6 +19,7 @@ import serial  # type: ignore[import-untyped]
 from esp_pylib.errors import FatalError
 from esp_pylib.logger import EspLog, EspLogBase
 
+from tallystick_provisioning import port_trouble
 from tallystick_provisioning.errors import BoardLost, FlashNotBlank, InterpreterError, LoaderSilent
 from tallystick_provisioning.esp_image import EspImage
 
@@ -122,13 +122,8 @@ def _errors(port: str) -> Iterator[None]:
 
 
 def _words(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
-        return "in use by another program (a running gateway?): stop it first"
-    if isinstance(error, OSError | termios.error):
-        return f"the board is gone ({errno.errorcode.get(number, number) if isinstance(number, int) else error})"
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return port_trouble.words(error) or (lines[0] if lines else type(error).__name__)
 
 
 class _Output(EspLogBase):

@@ -16,6 +16,7 @@ import serial  # type: ignore[import-untyped]
 from mpremote.transport import TransportError  # type: ignore[import-untyped]
 from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
+from tallystick_provisioning import port_trouble
 from tallystick_provisioning.errors import BoardLost, FileError
 
 PROMPT_TIMEOUT_S = 1.0  # a board without a running program answers in milliseconds
@@ -161,10 +162,6 @@ def _hash(board: SerialTransport, path: str) -> bytes | None:
 
 
 def _words(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
-        return "in use by another program (a running gateway?): stop it first"
-    if isinstance(error, OSError | termios.error):
-        return f"the board is gone ({errno.errorcode.get(number, number) if isinstance(number, int) else error})"
     lines = str(error).strip().splitlines()
-    return f"the board does not answer as MicroPython does: {lines[-1] if lines else type(error).__name__}"
+    said = lines[-1] if lines else type(error).__name__
+    return port_trouble.words(error) or f"the board does not answer as MicroPython does: {said}"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tallystick_provisioning import text_file
 from tallystick_provisioning.errors import FileError, OfferError
 from tallystick_provisioning.offers import Offer, offer
 from tallystick_wire import manifest
@@ -12,17 +13,17 @@ MAX_FILES = 256  # of each kind in one folder: a site has a handful
 
 def read(path: Path, image: Path | None = None) -> Offer:
     """One offer; its image lies at `image`, or beside it."""
-    data = _bytes(path, manifest.MAX_MANIFEST_BYTES)
+    data = text_file.read_bytes(path, manifest.MAX_MANIFEST_BYTES)
     files = [image] if image is not None else sorted(path.parent.glob("*" + IMAGE))
     try:
-        return offer(data, (_bytes(file, manifest.MAX_IMAGE_BYTES) for file in files[:MAX_FILES]))
+        return offer(data, (text_file.read_bytes(file, manifest.MAX_IMAGE_BYTES) for file in files[:MAX_FILES]))
     except OfferError as error:
         raise OfferError(f"{path}: {error}") from None
 
 
 def read_image(path: Path) -> bytes:
     """A firmware image; FileError when it is too large for any node."""
-    return _bytes(path, manifest.MAX_IMAGE_BYTES)
+    return text_file.read_bytes(path, manifest.MAX_IMAGE_BYTES)
 
 
 def read_folder(folder: Path) -> tuple[list[Offer], list[str]]:
@@ -34,14 +35,3 @@ def read_folder(folder: Path) -> tuple[list[Offer], list[str]]:
         except (OfferError, FileError) as error:
             wrong.append(str(error))
     return good, wrong
-
-
-def _bytes(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror}") from None
-    if len(data) > most:
-        raise FileError(f"{path}: more than {most} bytes: some other file")
-    return data

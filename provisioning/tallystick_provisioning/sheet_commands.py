@@ -11,8 +11,17 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from tallystick_proof import statement
-from tallystick_provisioning import key_file, sheet, sheet_pdf, sheet_statement, tag_context, tag_words, whole_file
-from tallystick_provisioning.errors import FileError, SheetError, UsageError
+from tallystick_provisioning import (
+    key_file,
+    sheet,
+    sheet_pdf,
+    sheet_statement,
+    tag_context,
+    tag_words,
+    text_file,
+    whole_file,
+)
+from tallystick_provisioning.errors import SheetError, UsageError
 from tallystick_provisioning.exit_codes import DONE, reporting
 from tallystick_provisioning.node_table import KnownNode, NodeTable, existing
 from tallystick_provisioning.sheet_words import SheetWords
@@ -116,8 +125,8 @@ def verify(pdf: Path, *, installer: str, signature: Path | None = None, json: bo
     json
         Print JSON.
     """
-    document = _read(pdf, MAX_SHEET_BYTES)
-    data = _read(signature or _beside(pdf), statement.MAX_STATEMENT_BYTES)
+    document = text_file.read_bytes(pdf, MAX_SHEET_BYTES)
+    data = text_file.read_bytes(signature or _beside(pdf), statement.MAX_STATEMENT_BYTES)
     try:
         signed = sheet_statement.check(data, document, _thumbprint(installer))
     except SheetError as error:
@@ -158,17 +167,6 @@ def _counts(nodes: list[KnownNode] | None) -> dict[str, int] | None:
         return None
     working = sum(node.works for node in nodes)
     return {"works": working, "failed": len(nodes) - working}
-
-
-def _read(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise FileError(f"{path}: {error.strerror}") from None
-    if len(data) > most:
-        raise FileError(f"{path}: more than {most} bytes: some other file")
-    return data
 
 
 def _thumbprint(text: str) -> bytes:
