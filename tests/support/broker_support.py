@@ -1,6 +1,7 @@
 """A real Mosquitto with TLS on a free loopback port, its files made by the product's own command."""
 
 import os
+import queue
 import re
 import signal
 import socket
@@ -105,20 +106,36 @@ class Broker:
 
 
 class Intruder:
-    """A plain client of the broker that logs in as anybody whose password the test knows. It never sends again."""
+    """A plain client of the broker that logs in as anybody whose password the test knows. It never sends again.
+
+    `heard` is what it got on the topics it listens to.
+    """
 
     def __init__(self, broker: Broker, user: str, password: str) -> None:
         self._client = Client(CallbackAPIVersion.VERSION2, f"intruder-{user}", protocol=MQTTv5)
         self._client.username_pw_set(user, password)
         self._client.tls_set(str(broker.ca))
         self._reasons: dict[int, int] = {}
+        self.heard: queue.Queue[bytes] = queue.Queue()
         self._client.on_publish = self._published
+        self._client.on_subscribe = self._subscribed
+        self._client.on_message = lambda _client, _data, published: self.heard.put(bytes(published.payload))
         self._client.connect(HOST, broker.port)
         self._client.loop_start()
 
     def publish(self, topic: str, payload: bytes) -> int:
         """The broker's reason code: 0 and 16 (nobody listens) are good."""
         number = self._client.publish(topic, payload, qos=1).mid
+        assert number is not None
+        return self._answer(number)
+
+    def listen(self, topic: str) -> int:
+        """The broker's reason code: 0 is good."""
+        number = self._client.subscribe(topic)[1]
+        assert number is not None
+        return self._answer(number)
+
+    def _answer(self, number: int) -> int:
         end = time.monotonic() + DEADLINE_S
         while number not in self._reasons:
             assert time.monotonic() < end, "the broker does not answer"
@@ -131,6 +148,11 @@ class Intruder:
 
     def _published(self, _client: Client, _data: object, number: int, reason: ReasonCode, _more: object) -> None:
         self._reasons[number] = int(reason.value)
+
+    def _subscribed(
+        self, _client: Client, _data: object, number: int, reasons: list[ReasonCode], _more: object
+    ) -> None:
+        self._reasons[number] = int(reasons[0].value)
 
 
 def as_node(broker: Broker, signer: keys.Signer) -> Intruder:
