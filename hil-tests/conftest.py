@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 
 NodeFactory = Callable[..., UnixNode]
 

@@ -15,11 +15,11 @@ import sys
 
 import vfs  # type: ignore[import-not-found]
 
+from tallystick_emulators.flash_disk import FlashDisk, PowerCut
 from tallystick_node import app, ed25519, ed25519_verify, given_up, inbox, node, reserve, segment, state, store
 from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.chain import Chain
 from tallystick_node.files import Directory
-from tallystick_tools.flash_disk import FlashDisk, PowerCut
 from tallystick_wire import cbor, cose, message, reading, transfer
 from tallystick_wire.sequence import Seen
 

@@ -9,9 +9,9 @@ import nacl.exceptions
 import nacl.signing
 import pytest
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_proof import keys
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import cbor, cose, message, reading
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message
 from tallystick_wire.reading import Reading
 

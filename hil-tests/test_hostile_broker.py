@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tallystick_edge import broker_certificates
-from tallystick_tools import micropython
+from tallystick_emulators import micropython
 
 PROGRAM = Path(__file__).with_name("hostile_broker_life.py")
 KID = bytes(range(8)).hex().encode()

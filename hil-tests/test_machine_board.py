@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import tallystick_tools
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_node.emulated_onewire import EmulatedDs18b20
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message
 from tallystick_wire.senml import Decimal
 

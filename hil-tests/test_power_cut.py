@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tallystick_tools import flash_disk, micropython
+from tallystick_emulators import flash_disk, micropython
 
 PROGRAM = Path(__file__).with_name("power_cut_life.py")
 TOOLS = Path(flash_disk.__file__).parents[1]

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message, reading
 from tallystick_wire.reading import Reading
 

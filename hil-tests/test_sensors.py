@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_node.room_sensors import FAULTS
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message
 from tallystick_wire.reading import Reading
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.rig import Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from update_support import LINK, LINK_KEY, config, firmware, now_ms, order, small_image, whole_image
 
+from tallystick_emulators.errors import NodeError
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_provisioning.offers import Offer, Talk
-from tallystick_tools.errors import NodeError
 from tallystick_tools.rig import PATIENCE_S, Cable
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message, reading, transfer
 
 TRIAL_MS = 3000

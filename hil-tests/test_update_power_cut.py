@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from update_support import LINK, LINK_KEY, config, firmware, order, small_image
 
+from tallystick_emulators import micropython
 from tallystick_provisioning.offers import Offer
-from tallystick_tools import micropython
 from tallystick_wire import cbor, image, transfer
 
 PROGRAM = Path(__file__).with_name("update_cut_life.py")

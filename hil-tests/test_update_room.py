@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from update_support import CHANCE, LINK, LINK_KEY, firmware, order, small_image
 
+from tallystick_emulators import micropython
 from tallystick_provisioning.offers import Offer
-from tallystick_tools import micropython
 from tallystick_wire import image, transfer
 
 PROGRAM = Path(__file__).with_name("update_room_life.py")

@@ -15,10 +15,10 @@ import sys
 
 import vfs  # type: ignore[import-not-found]
 
+from tallystick_emulators.flash_disk import FlashDisk, PowerCut
 from tallystick_node import app, inbox, loader, segment, slots, update
 from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.files import Directory
-from tallystick_tools.flash_disk import FlashDisk, PowerCut
 from tallystick_wire import cbor, message, reading, transfer
 
 TYPE_CHECKING = False

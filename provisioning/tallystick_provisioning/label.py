@@ -7,7 +7,7 @@ from pathlib import Path
 import segno
 from pystrich.datamatrix import FNC1, DataMatrixData, DataMatrixEncoder
 
-from tallystick_provisioning import tag_label_text
+from tallystick_provisioning import label_text
 from tallystick_provisioning.errors import FileError
 from tallystick_provisioning.item import Item
 
@@ -39,7 +39,7 @@ class Label:
 
 def of_item(one: Item, host: str, name: str) -> Label:
     """The label of a tag's item: what its tag says, for who has no NFC."""
-    return Label(one.url(host), tag_label_text.element_string(one), (f"SN {one.serial}", f"GTIN {one.gtin}", name))
+    return Label(one.url(host), label_text.element_string(one), (f"SN {one.serial}", f"GTIN {one.gtin}", name))
 
 
 def qr(label: Label) -> Modules:

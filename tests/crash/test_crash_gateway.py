@@ -17,8 +17,8 @@ import strace
 from cloud_process import CloudProcess, WitnessProcess, until
 from gateway_support import GatewayProcess
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_proof import entry
-from tallystick_tools.unix_node import UnixNode
 
 NODES = ("node-a", "node-b")
 SEED = 20

@@ -16,7 +16,7 @@ import pytest
 import strace
 from peer import Peer
 
-from tallystick_tools.unix_node import UnixNode
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_wire import message, reading
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/crash", 32473, bytes(range(32))

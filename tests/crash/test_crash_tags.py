@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 from tag_support import EMULATED, MAKER_FILE, WORDS, blank, feed, make_job, make_master, tallystick, uid
 
+from tallystick_chips import personalise
+from tallystick_chips.personalise_desk import Desk
+from tallystick_chips.tag_journal import Journal
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_reader import EmulatedReader
+from tallystick_emulators.tag_udp import UdpTagServer
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import key_provider, personalise, secret_file
-from tallystick_provisioning.key_provider import DerivedKeys
-from tallystick_provisioning.personalise_desk import Desk
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_reader import EmulatedReader
-from tallystick_tools.tag_udp import UdpTagServer
+from tallystick_provisioning import secret_file
+from tallystick_tags import key_provider
+from tallystick_tags.key_provider import DerivedKeys
+from tallystick_tags.tag_job import Job
 
 TAGS = 3
 SAMPLE = 3
@@ -143,7 +145,7 @@ def test_statements_of_a_dead_laptop_are_the_same_ones(tmp_path: Path) -> None:
     from tag_support import Hand, run
 
     from tallystick_provisioning.outbox import Outbox
-    from tallystick_provisioning.tag_signing import Signing
+    from tallystick_tags.tag_signing import Signing
 
     signing = Signing(Signer("installer", bytes(32)), "ledger.example/log", Outbox(tmp_path / "outbox"))
     with Job(make_job(tmp_path / "j", 1)) as job:

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter_files import esp_image, uf2_file
 
-from tallystick_provisioning import interpreter
-from tallystick_provisioning.errors import InterpreterError
-from tallystick_tools.esp_chip import ESP32, ESP32_S3
-from tallystick_tools.esp_rom import SECTOR_BYTES, Loader
-from tallystick_tools.flash_disk import FlashDisk
+from tallystick_emulators.esp_chip import ESP32, ESP32_S3
+from tallystick_emulators.esp_rom import SECTOR_BYTES, Loader
+from tallystick_emulators.flash_disk import FlashDisk
+from tallystick_fleet import interpreter
+from tallystick_fleet.errors import InterpreterError
 
 EXAMPLES = 300
 WHOLE = {

@@ -10,14 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from personalise_support import CHIPS, EMULATED, UID, Desk, JobKeys, order
 
-from tallystick_provisioning import personalise, personalise_desk, sun, tag_link
-from tallystick_provisioning.errors import NfcError, SunError, TagTimeout
+from tallystick_chips import personalise, personalise_desk, sun, tag_link
+from tallystick_chips.errors import SunError
+from tallystick_chips.ntag21x import LAYOUTS, layout_of, message_of
+from tallystick_chips.ntag424 import Ntag424
+from tallystick_chips.ntag424_crypto import Challenge, Session
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import TYPE2_CHIPS, Chip, TagOutcome
+from tallystick_provisioning.errors import NfcError, TagTimeout
 from tallystick_provisioning.nfc import COMMAND_TIMEOUT_S, SENSE_TIMEOUT_S, Family, Tag
-from tallystick_provisioning.ntag21x import LAYOUTS, layout_of, message_of
-from tallystick_provisioning.ntag424 import Ntag424
-from tallystick_provisioning.ntag424_crypto import Challenge, Session
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip, TagOutcome
 
 MAX_COMMANDS = 400  # of one run: ten times what a good tag takes
 COMMANDS = (

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tag_client import Ev2
 
-from tallystick_tools.errors import BadEeprom
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_isodep import Blocks
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag21x_memory import MODELS
-from tallystick_tools.tag_ntag424 import ANSWER_TO_SELECT, Ntag424
-from tallystick_tools.tag_udp import Radio
+from tallystick_emulators.errors import BadEeprom
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_isodep import Blocks
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag21x_memory import MODELS
+from tallystick_emulators.tag_ntag424 import ANSWER_TO_SELECT, Ntag424
+from tallystick_emulators.tag_udp import Radio
 from tallystick_wire import cbor
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")

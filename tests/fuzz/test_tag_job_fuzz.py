@@ -12,19 +12,11 @@ from hypothesis import strategies as st
 from tag_support import GTIN, head, keys, uid
 
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import (
-    item,
-    job_bundle,
-    key_provider,
-    passphrase,
-    tag_label_text,
-    tag_rows,
-    tag_table,
-    tag_uids,
-)
+from tallystick_provisioning import item, label_text
 from tallystick_provisioning.errors import ProvisioningError
-from tallystick_provisioning.job_bundle import SealedJob
-from tallystick_provisioning.passphrase import Lock
+from tallystick_tags import job_bundle, key_provider, passphrase, tag_rows, tag_table, tag_uids
+from tallystick_tags.job_bundle import SealedJob
+from tallystick_tags.passphrase import Lock
 
 EXAMPLES = 150
 
@@ -96,9 +88,9 @@ def test_any_bytes_as_a_table_or_a_list_of_uids(data: bytes) -> None:
 @given(st.text(max_size=80), st.sampled_from(["", "01" + GTIN + "21", "https://item.example/01/" + GTIN + "/21/"]))
 def test_any_text_as_a_label(text: str, begin: str) -> None:
     with contextlib.suppress(ProvisioningError):
-        found = tag_label_text.parse(begin + text)
-        assert tag_label_text.parse(found.url("item.example")) == found
-        assert tag_label_text.parse(tag_label_text.element_string(found)) == found
+        found = label_text.parse(begin + text)
+        assert label_text.parse(found.url("item.example")) == found
+        assert label_text.parse(label_text.element_string(found)) == found
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -14,9 +14,9 @@ from pcsc_daemon import PcscDaemon
 from tag_desk import Desk
 
 from tallystick_edge.link_config import MqttConfig
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_udp import UdpTagServer
 from tallystick_finance import routes
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_udp import UdpTagServer
 
 if TYPE_CHECKING:
     from tests.conftest import Story

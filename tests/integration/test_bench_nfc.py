@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tallystick_emulators.tag_ntag21x import Ntag21x
 from tallystick_tools import bench_tags, bench_tags_figures
 from tallystick_tools.bench_tags import CHIPS, ROUNDS, Spent
 from tallystick_tools.errors import BenchError
-from tallystick_tools.tag_ntag21x import Ntag21x
 
 
 def bench(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -14,10 +14,10 @@ from broker_support import Broker
 from gateway_support import GatewayProcess, free_port
 from http_ledger import HttpLedger
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_ledger.facts import START, facts
 from tallystick_proof import keys
 from tallystick_provisioning import secret_file
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire.reading import Reading, parse
 
 DEADLINE_S = 60.0

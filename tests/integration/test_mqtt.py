@@ -24,13 +24,13 @@ from gateway_support import DEADLINE_S, SITE_KEY, GatewayProcess, free_port
 from update_support import DOWNLINK, FIRMWARE
 
 from tallystick_edge import broker_certificates
+from tallystick_emulators.unix_node import UnixNode
+from tallystick_fleet.enrol_node import NodeJob, enrol_node
 from tallystick_proof import entry
 from tallystick_proof.entry import GatewayEntry
-from tallystick_provisioning.enrol_node import NodeJob, enrol_node
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_provisioning.update_keys import UpdateKeys
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import broker as names
 from tallystick_wire import message
 from tallystick_wire.reading import Reading, parse

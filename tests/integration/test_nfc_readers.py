@@ -8,19 +8,19 @@ import pytest
 from pcsc_daemon import PcscDaemon
 from personalise_support import CHIPS, EMULATED, OTHER_UID, UID, JobKeys, make_tag, order
 
-from tallystick_provisioning import personalise
+from tallystick_chips import personalise
+from tallystick_chips.personalise_desk import Desk
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import Chip, TagOutcome
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_udp import UdpTagServer
+from tallystick_emulators.tag_vpcd import VpcdCard
 from tallystick_provisioning.errors import ReaderLost, TagLost, TwoTags
 from tallystick_provisioning.nfc import Reader
 from tallystick_provisioning.nfc_nfcpy import NfcpyReader
 from tallystick_provisioning.nfc_open import open_reader
 from tallystick_provisioning.nfc_pcsc import PcscReader
 from tallystick_provisioning.nfc_steady import SteadyReader
-from tallystick_provisioning.personalise_desk import Desk
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import Chip, TagOutcome
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_udp import UdpTagServer
-from tallystick_tools.tag_vpcd import VpcdCard
 
 PATIENCE_S = 20.0  # a busy machine; nothing here measures time
 

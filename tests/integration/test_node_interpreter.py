@@ -15,19 +15,19 @@ import pytest
 from fleet import running, tallystick
 from interpreter_files import PROGRAM_ADDRESS, esp_image, saved, uf2_file
 
-from tallystick_provisioning import esp_loader, flash_board, interpreter, node_day
-from tallystick_provisioning.boards import Board
+from tallystick_emulators import emulated_pico
+from tallystick_emulators.emulated_board import EmulatedBoard
+from tallystick_emulators.emulated_pico import EmulatedPico
+from tallystick_emulators.esp_chip import ESP32, ESP32_S3, FLASH_BYTES, Chip
+from tallystick_emulators.esp_rom import SECTOR_BYTES
+from tallystick_emulators.flash_disk import FlashDisk, PowerCut
+from tallystick_fleet import esp_loader, flash_board, interpreter, node_day
+from tallystick_fleet.boards import Board
+from tallystick_fleet.errors import BoardLost, InterpreterError, LoaderSilent
+from tallystick_fleet.esp_image import EspImage
+from tallystick_fleet.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_provisioning.enrolments import NO_EXTRA
-from tallystick_provisioning.errors import BoardLost, InterpreterError, LoaderSilent
-from tallystick_provisioning.esp_image import EspImage
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.provision_node import NodePlan, NodeReport, provision_board
-from tallystick_tools import emulated_pico
-from tallystick_tools.emulated_board import EmulatedBoard
-from tallystick_tools.emulated_pico import EmulatedPico
-from tallystick_tools.esp_chip import ESP32, ESP32_S3, FLASH_BYTES, Chip
-from tallystick_tools.esp_rom import SECTOR_BYTES
-from tallystick_tools.flash_disk import FlashDisk, PowerCut
 from tallystick_tools.practice_site import make_firmware, make_site
 
 SETTINGS = {"TALLYSTICK_INTERVAL_MS": "300"}

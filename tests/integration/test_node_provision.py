@@ -12,11 +12,11 @@ import pytest
 from fleet import tallystick
 from interpreter_files import esp_image, saved
 
+from tallystick_emulators.emulated_board import EmulatedBoard
+from tallystick_emulators.esp_chip import ESP32, Chip
 from tallystick_proof import keys, statement
 from tallystick_proof.statement import Statement
 from tallystick_provisioning.outbox import Outbox
-from tallystick_tools.emulated_board import EmulatedBoard
-from tallystick_tools.esp_chip import ESP32, Chip
 from tallystick_tools.practice_site import ORIGIN, make_firmware, make_site
 
 BROKEN_SENSOR = {"TALLYSTICK_FAULT": "silent,0,100000"}

@@ -10,7 +10,7 @@ import pytest
 from fleet import make_offer, tallystick
 from update_support import whole_image
 
-from tallystick_tools.emulated_board import EmulatedBoard
+from tallystick_emulators.emulated_board import EmulatedBoard
 from tallystick_tools.practice_site import make_firmware, make_site
 
 BOARDS = 5

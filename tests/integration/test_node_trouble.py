@@ -14,17 +14,17 @@ from fleet import make_offer, running, tallystick
 from rich.console import Console
 from update_support import whole_image
 
-from tallystick_provisioning import flash_board, node_day
-from tallystick_provisioning.boards import TWINS, Board
+from tallystick_emulators.emulated_board import EmulatedBoard
+from tallystick_fleet import flash_board, node_day
+from tallystick_fleet.boards import TWINS, Board
+from tallystick_fleet.node_day import Day
+from tallystick_fleet.node_table import NodeTable
+from tallystick_fleet.node_view import NodeView
+from tallystick_fleet.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_provisioning.enrolments import NO_EXTRA
-from tallystick_provisioning.node_day import Day
-from tallystick_provisioning.node_table import NodeTable
-from tallystick_provisioning.node_view import NodeView
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_tools import build_firmware
-from tallystick_tools.emulated_board import EmulatedBoard
 from tallystick_tools.practice_site import make_firmware, make_site
 
 HURRY = 6  # times faster than the clock runs the patience of the bench

@@ -8,7 +8,8 @@ from pathlib import Path
 import nacl.signing
 import pytest
 
-from tallystick_tools import build_firmware, micropython, node_heap, port
+from tallystick_emulators import micropython
+from tallystick_tools import build_firmware, node_heap, port
 
 SCRIPTS = Path(__file__).parents[1] / "support"
 MAX_MESSAGE_BYTES = 290

@@ -8,12 +8,12 @@ import nfc.tag.tt4  # type: ignore[import-untyped]
 import pytest
 from tag_client import Ev2, ask
 
-from tallystick_tools.nfcpy_udp import activate, open_reader
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_signature import PUBLISHED, sign_21x
-from tallystick_tools.tag_udp import UdpTagServer
+from tallystick_emulators.nfcpy_udp import activate, open_reader
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_signature import PUBLISHED, sign_21x
+from tallystick_emulators.tag_udp import UdpTagServer
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
 LINK = "https://example.com/01/09506000134352/21/A1?p=" + "0" * 32 + "&c=" + "0" * 16

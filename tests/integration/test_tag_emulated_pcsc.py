@@ -14,10 +14,10 @@ from smartcard.Exceptions import CardConnectionException, NoCardException
 from smartcard.System import readers
 from tag_client import APPLICATION, Ev2, ask
 
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_vpcd import VpcdCard
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_vpcd import VpcdCard
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
 PATIENCE_S = 20.0

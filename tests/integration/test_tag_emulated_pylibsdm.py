@@ -12,10 +12,10 @@ import ndef  # type: ignore[import-untyped]
 import pytest
 from nfc.tag.tt4 import Type4TagCommandError  # type: ignore[import-untyped]
 
-from tallystick_tools.nfcpy_udp import activate, open_reader
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_udp import UdpTagServer
+from tallystick_emulators.nfcpy_udp import activate, open_reader
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_udp import UdpTagServer
 
 with warnings.catch_warnings():  # it still speaks pydantic 1
     warnings.simplefilter("ignore")

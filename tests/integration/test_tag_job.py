@@ -10,7 +10,7 @@ from http_ledger import HttpLedger
 from tag_desk import Desk
 from tag_support import GTIN, blank, command, tallystick, uid
 
-from tallystick_tools.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_field import EmulatedTag, Field
 
 
 def a_job_of_both_kinds(desk: Desk, field: Field, link: str, each: int) -> list[str]:

@@ -6,7 +6,7 @@ import openpyxl  # type: ignore[import-untyped]
 from tag_desk import Desk
 from tag_support import GTIN, blank, command, tallystick
 
-from tallystick_tools.tag_field import Field
+from tallystick_emulators.tag_field import Field
 
 
 def test_a_workbook_with_wrong_rows_changes_nothing(desk: Desk) -> None:

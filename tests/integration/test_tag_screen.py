@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tag_support import MAKER_FILE, blank, make_job, make_master, tallystick
 
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_udp import UdpTagServer
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_udp import UdpTagServer
 
 DEADLINE_S = 60.0
 DRAWN_S = 0.3  # a look may fall into the middle of a picture that is being drawn

@@ -13,14 +13,14 @@ from http_ledger import HttpLedger
 from tag_desk import Desk
 from tag_support import blank, tallystick, uid
 
+from tallystick_emulators.tag_field import Field
 from tallystick_ledger.facts import START, facts
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.errors import KeyFormatError
-from tallystick_provisioning import sheet_statement, tag_statement
 from tallystick_provisioning.errors import LedgerRefused
 from tallystick_provisioning.ledger_client import LedgerClient
-from tallystick_tools.tag_field import Field
+from tallystick_tags import sheet_statement, tag_statement
 
 LONG_S = 60  # patience of a run that waits for its next tag
 

@@ -10,10 +10,10 @@ import pytest
 from tag_desk import PIN, Desk
 from tag_support import blank, uid
 
-from tallystick_provisioning import job_bundle, key_pkcs11
-from tallystick_provisioning.errors import KeysError
-from tallystick_provisioning.key_pkcs11 import Pkcs11Master
-from tallystick_tools.tag_field import Field
+from tallystick_emulators.tag_field import Field
+from tallystick_tags import job_bundle, key_pkcs11
+from tallystick_tags.errors import KeysError
+from tallystick_tags.key_pkcs11 import Pkcs11Master
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 

@@ -8,8 +8,8 @@ import pytest
 from fleet import tallystick
 from update_support import whole_image
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.practice_site import make_site
-from tallystick_tools.unix_node import UnixNode
 
 NOWHERE = "http://127.0.0.1:9"  # no ledger there: the enrolment waits, the node works
 

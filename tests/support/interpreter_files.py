@@ -7,7 +7,7 @@ import random
 import struct
 from pathlib import Path
 
-from tallystick_tools.esp_chip import ESP32, Chip
+from tallystick_emulators.esp_chip import ESP32, Chip
 
 PROGRAM_ADDRESS = 0x10000
 _BOOT_ADDRESS, _PROGRAM_SEGMENT = 0x3FFF_0000, 0x3F40_0020

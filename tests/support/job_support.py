@@ -5,15 +5,15 @@ from pathlib import Path
 
 from tag_support import EMULATED, keys
 
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import Chip
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_proof.keys import Signer
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import Chip
-from tallystick_provisioning.tag_pass import Pass
-from tallystick_provisioning.tag_signing import Signing
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_reader import EmulatedReader
+from tallystick_tags.tag_job import Job
+from tallystick_tags.tag_pass import Pass
+from tallystick_tags.tag_signing import Signing
 
 INSTALLER = Signer("installer", bytes(32))
 ORIGIN = "ledger.example/log"

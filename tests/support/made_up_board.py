@@ -13,10 +13,10 @@ import time
 
 import vfs  # type: ignore[import-not-found]
 
+from tallystick_emulators.flash_disk import FlashDisk
 from tallystick_node import app, board, board_watchdog
 from tallystick_node.emulated_i2c import EmulatedI2c, EmulatedSht3x
 from tallystick_node.emulated_onewire import EmulatedDs18b20, EmulatedWire
-from tallystick_tools.flash_disk import FlashDisk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from tag_client import APPLICATION, Ev2, ask
 
-from tallystick_tools.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_ntag424 import Ntag424
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
 SELECT_NDEF = "00A4000C02E10400"

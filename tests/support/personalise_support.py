@@ -5,20 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tallystick_provisioning import an10922, ntag21x, personalise, personalise_desk
+from tallystick_chips import an10922, ntag21x, personalise, personalise_desk
+from tallystick_chips.ntag424 import FACTORY_KEY
+from tallystick_chips.ntag424 import Ntag424 as Chip424
+from tallystick_chips.personalise_desk import silent
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import META_KEY, PASSWORD_KEY, Chip, TagOrder, TagOutcome, Tell
+from tallystick_chips.tag_originality import Originality
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_reader import EmulatedReader
+from tallystick_emulators.tag_signature import ORIGINALITY_PUBLIC_KEY_21X, ORIGINALITY_PUBLIC_KEY_424
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc import COMMAND_TIMEOUT_S, SENSE_TIMEOUT_S, Family, Reader, Tag
-from tallystick_provisioning.ntag424 import FACTORY_KEY
-from tallystick_provisioning.ntag424 import Ntag424 as Chip424
-from tallystick_provisioning.personalise_desk import silent
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY, Chip, TagOrder, TagOutcome, Tell
-from tallystick_provisioning.tag_originality import Originality
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_reader import EmulatedReader
-from tallystick_tools.tag_signature import ORIGINALITY_PUBLIC_KEY_21X, ORIGINALITY_PUBLIC_KEY_424
 
 EMULATED = Originality((ORIGINALITY_PUBLIC_KEY_21X,), (ORIGINALITY_PUBLIC_KEY_424,))
 UID = bytes.fromhex("04A1B2C3D4E580")

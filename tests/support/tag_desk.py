@@ -7,9 +7,9 @@ from typing import Any
 
 from tag_support import GTIN, MAKER_FILE, command, feed, tallystick
 
+from tallystick_emulators.tag_field import EmulatedTag, Field
 from tallystick_proof import keys as proof_keys
 from tallystick_provisioning import secret_file
-from tallystick_tools.tag_field import EmulatedTag, Field
 
 WORDS = "correct horse battery"
 PIN = "4711"

@@ -5,21 +5,22 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tallystick_provisioning import key_provider, secret_file, tag_job
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import Chip
+from tallystick_chips.tag_originality import Originality
+from tallystick_emulators import tag_signature
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_reader import EmulatedReader
+from tallystick_provisioning import secret_file
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.key_provider import DerivedKeys, FileMaster
-from tallystick_provisioning.tag_job import Job, JobHead
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import Chip
-from tallystick_provisioning.tag_originality import Originality
-from tallystick_provisioning.tag_rows import Planned
-from tallystick_provisioning.tag_run import Moment, Run
-from tallystick_provisioning.tag_signing import Signing
-from tallystick_tools import tag_signature
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_reader import EmulatedReader
+from tallystick_tags import key_provider, tag_job
+from tallystick_tags.key_provider import DerivedKeys, FileMaster
+from tallystick_tags.tag_job import Job, JobHead
+from tallystick_tags.tag_rows import Planned
+from tallystick_tags.tag_run import Moment, Run
+from tallystick_tags.tag_signing import Signing
 
 GTIN = "09506000134352"
 MASTER = bytes(range(16))

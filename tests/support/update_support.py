@@ -7,10 +7,11 @@ import time
 from functools import cache
 from pathlib import Path
 
+from tallystick_emulators.micropython import firmware_root
+from tallystick_fleet import update_manifest
 from tallystick_proof import keys
-from tallystick_provisioning import offers, update_manifest
+from tallystick_provisioning import offers
 from tallystick_provisioning.offers import Offer
-from tallystick_tools.micropython import firmware_root
 from tallystick_wire import image, message
 
 ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from interpreter_files import uf2_file
 
-from tallystick_provisioning import bootsel_drives, uf2_image
-from tallystick_provisioning.bootsel_drives import BACK_WITHIN_S, Drive, DriveReport, DriveWatch
-from tallystick_provisioning.errors import FileError, InterpreterError
+from tallystick_fleet import bootsel_drives, uf2_image
+from tallystick_fleet.bootsel_drives import BACK_WITHIN_S, Drive, DriveReport, DriveWatch
+from tallystick_fleet.errors import InterpreterError
+from tallystick_provisioning.errors import FileError
 
 PICO = uf2_image.parse("pico.uf2", uf2_file())
 

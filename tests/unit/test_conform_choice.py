@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tallystick_tools import conform, conform_node, micropython
+from tallystick_emulators import micropython
+from tallystick_tools import conform, conform_node
 from tallystick_tools.errors import ConformError
 
 

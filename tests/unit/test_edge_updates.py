@@ -10,7 +10,7 @@ from update_support import HOUR_MS, LINK_KEY, ORIGIN, now_ms
 from tallystick_edge.journal import Journal
 from tallystick_edge.metrics import Metrics
 from tallystick_edge.updates import LOOK_S, Updates
-from tallystick_provisioning import update_manifest
+from tallystick_fleet import update_manifest
 from tallystick_provisioning.offers import Offer
 from tallystick_wire import message, transfer
 

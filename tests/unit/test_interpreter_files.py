@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from interpreter_files import PROGRAM_ADDRESS, esp_image, program, uf2_block, uf2_file
 
-from tallystick_provisioning import esp_loader, interpreter, uf2_image
-from tallystick_provisioning.errors import FileError, InterpreterError
-from tallystick_provisioning.esp_image import EspImage
-from tallystick_provisioning.uf2_image import RP2040, RP2350, Uf2Image
-from tallystick_tools import esp_chip
-from tallystick_tools.esp_chip import ESP32, ESP32_S3, Chip
+from tallystick_emulators import esp_chip
+from tallystick_emulators.esp_chip import ESP32, ESP32_S3, Chip
+from tallystick_fleet import esp_loader, interpreter, uf2_image
+from tallystick_fleet.errors import InterpreterError
+from tallystick_fleet.esp_image import EspImage
+from tallystick_fleet.uf2_image import RP2040, RP2350, Uf2Image
+from tallystick_provisioning.errors import FileError
 
 WHOLE = esp_image()
 TABLE = 0x8000 - ESP32.offset

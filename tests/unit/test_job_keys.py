@@ -7,26 +7,19 @@ from typing import Any
 import pytest
 from tag_support import MASTER, head, keys, uid
 
+from tallystick_chips import aes, an10922
+from tallystick_chips.tag_order import META_KEY, PASSWORD_KEY
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import (
-    aes,
-    an10922,
-    job_bundle,
-    job_delegation,
-    key_pkcs11,
-    key_provider,
-    passphrase,
-    secret_file,
-    tag_uids,
-)
-from tallystick_provisioning.errors import KeyFileError, KeysError, TableError
-from tallystick_provisioning.job_bundle import SealedJob
-from tallystick_provisioning.key_provider import DerivedKeys, FileMaster
-from tallystick_provisioning.passphrase import Lock
-from tallystick_provisioning.tag_job import JobHead
-from tallystick_provisioning.tag_order import META_KEY, PASSWORD_KEY
+from tallystick_provisioning import secret_file
+from tallystick_provisioning.errors import KeyFileError
+from tallystick_tags import job_bundle, job_delegation, key_pkcs11, key_provider, passphrase, tag_uids
+from tallystick_tags.errors import KeysError, TableError
+from tallystick_tags.job_bundle import SealedJob
+from tallystick_tags.key_provider import DerivedKeys, FileMaster
+from tallystick_tags.passphrase import Lock
+from tallystick_tags.tag_job import JobHead
 from tallystick_wire import cbor
 
 WORDS = "correct horse battery"

@@ -9,7 +9,7 @@ from PIL import Image
 from pystrich.datamatrix import DataMatrixData, DataMatrixEncoder
 from zebrafy.zebrafy_zpl import ZebrafyZPL
 
-from tallystick_provisioning import item, label, label_pdf, label_zpl, tag_label_text
+from tallystick_provisioning import item, label, label_pdf, label_text, label_zpl
 from tallystick_provisioning.errors import FileError, ItemError
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.label import Label
@@ -51,7 +51,7 @@ def test_a_scanner_reads_the_gs1_datamatrix_of_pdf_and_zpl(tmp_path: Path, seria
     texts = [datamatrix_text(path) for path in paths]
     # libdmtx shows FNC1 in the first place as the separator; without FNC1 nothing stands there.
     assert texts == [f"{GS}01{GTIN}21{serial}", f"{GS}01{GTIN}21X-9"] * 2
-    assert [tag_label_text.parse(text) for text in texts] == [Item(GTIN, serial), Item(GTIN, "X-9")] * 2
+    assert [label_text.parse(text) for text in texts] == [Item(GTIN, serial), Item(GTIN, "X-9")] * 2
 
 
 def test_without_fnc1_it_would_not_be_a_gs1_symbol(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_label_without_a_gs1_code(tmp_path: Path) -> None:
     ],
 )
 def test_every_way_a_scanner_writes_it(text: str) -> None:
-    assert tag_label_text.parse(text) == Item(GTIN, "A/1")
+    assert label_text.parse(text) == Item(GTIN, "A/1")
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ def test_every_way_a_scanner_writes_it(text: str) -> None:
 )
 def test_other_codes(text: str, message: str) -> None:
     with pytest.raises(ItemError, match=message):
-        tag_label_text.parse(text)
+        label_text.parse(text)

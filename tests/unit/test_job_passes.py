@@ -6,13 +6,14 @@ import pytest
 from job_support import bench, signing
 from tag_support import GTIN, Hand, Hasty, blank, head, make_job, run, uid
 
-from tallystick_provisioning import tag_job
-from tallystick_provisioning.errors import FileError, JobError
+from tallystick_chips.tag_journal import Journal
+from tallystick_emulators.tag_field import Field
+from tallystick_provisioning.errors import FileError
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_rows import Planned
-from tallystick_tools.tag_field import Field
+from tallystick_tags import tag_job
+from tallystick_tags.errors import JobError
+from tallystick_tags.tag_job import Job
+from tallystick_tags.tag_rows import Planned
 
 
 def test_a_dry_run_of_every_pass_writes_nothing(tmp_path: Path) -> None:

@@ -6,17 +6,18 @@ import pytest
 from job_support import CHIPS, lock_all, signing, written
 from tag_support import EMULATED, GTIN, Hand, Hasty, blank, head, keys, make_job, run, uid
 
-from tallystick_provisioning import personalise, tag_job, tag_outcomes
-from tallystick_provisioning.errors import JobError
+from tallystick_chips import personalise
+from tallystick_chips.personalise_desk import Desk
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import Chip
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.personalise_desk import Desk
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import Chip
-from tallystick_provisioning.tag_rows import Planned
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_reader import EmulatedReader
+from tallystick_tags import tag_job, tag_outcomes
+from tallystick_tags.errors import JobError
+from tallystick_tags.tag_job import Job
+from tallystick_tags.tag_rows import Planned
 
 
 @pytest.mark.parametrize("chip", CHIPS)

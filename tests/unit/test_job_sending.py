@@ -9,15 +9,15 @@ import httpx
 import pytest
 from tag_support import Hand, blank, make_job, run
 
+from tallystick_emulators.tag_field import Field
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_sender import Sender
-from tallystick_provisioning.tag_signing import Signing, note_sent
-from tallystick_provisioning.tag_words import Words
-from tallystick_tools.tag_field import Field
+from tallystick_provisioning.screen_words import Words
+from tallystick_tags.tag_job import Job
+from tallystick_tags.tag_sender import Sender
+from tallystick_tags.tag_signing import Signing, note_sent
 
 URL = "http://ledger.example"
 AT_MOST_S = 20.0  # a test whose promise is broken ends nevertheless

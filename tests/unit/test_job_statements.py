@@ -7,16 +7,16 @@ import pytest
 from job_support import CHIPS, INSTALLER, ORIGIN, lock_all, signing
 from tag_support import GTIN, Hand, blank, head, keys, make_job, run, uid
 
+from tallystick_chips.tag_order import Chip
+from tallystick_emulators.tag_field import Field
 from tallystick_proof import keys as proof_keys
 from tallystick_proof import statement
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import job_bundle, passphrase, tag_statement
-from tallystick_provisioning.job_bundle import SealedJob
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.passphrase import Lock
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_order import Chip
-from tallystick_tools.tag_field import Field
+from tallystick_tags import job_bundle, passphrase, tag_statement
+from tallystick_tags.job_bundle import SealedJob
+from tallystick_tags.passphrase import Lock
+from tallystick_tags.tag_job import Job
 
 # --- statements
 

@@ -9,12 +9,16 @@ from pathlib import Path
 import openpyxl  # type: ignore[import-untyped]
 import pytest
 
-from tallystick_provisioning import item, tag_link, tag_rows, tag_table
-from tallystick_provisioning.errors import FileError, ItemError, OrderError, TableError
+from tallystick_chips import tag_link
+from tallystick_chips.errors import OrderError
+from tallystick_chips.tag_order import Chip, TagOrder
+from tallystick_provisioning import item
+from tallystick_provisioning.errors import FileError, ItemError
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.tag_order import Chip, TagOrder
-from tallystick_provisioning.tag_rows import Checked, Planned
-from tallystick_provisioning.tag_table import Cell, Row, Table
+from tallystick_tags import tag_rows, tag_table
+from tallystick_tags.errors import TableError
+from tallystick_tags.tag_rows import Checked, Planned
+from tallystick_tags.tag_table import Cell, Row, Table
 
 GTIN = "09506000134352"
 

@@ -9,13 +9,15 @@ import pytest
 from rich.console import Console
 from tag_support import Hand, blank, make_job, run, uid
 
-from tallystick_provisioning import personalise, tag_outcomes, tag_sound, tag_view, tag_words
-from tallystick_provisioning.tag_job import Job, JobItem
-from tallystick_provisioning.tag_run import Moment, Pace, Progress
-from tallystick_provisioning.tag_sound import Bell, Player, Silent
-from tallystick_provisioning.tag_view import Lines, Screen
-from tallystick_provisioning.tag_words import Words
-from tallystick_tools.tag_field import Field
+from tallystick_chips import personalise
+from tallystick_emulators.tag_field import Field
+from tallystick_provisioning import screen_words
+from tallystick_provisioning.screen_words import Words
+from tallystick_tags import tag_outcomes, tag_sound, tag_view
+from tallystick_tags.tag_job import Job, JobItem
+from tallystick_tags.tag_run import Moment, Pace, Progress
+from tallystick_tags.tag_sound import Bell, Player, Silent
+from tallystick_tags.tag_view import Lines, Screen
 
 PROGRESS = Progress(300, 123, 1, [("duplicate", 3), ("signature", 1)], 2.5, 124, 12)
 
@@ -180,15 +182,15 @@ def test_which_language_is_taken(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert tag_words.choose(wanted) == language
+    assert screen_words.choose(wanted) == language
 
 
 def test_both_languages_are_whole() -> None:
-    for english, chinese in tag_words._TABLE.values():
+    for english, chinese in screen_words._TABLE.values():
         assert english.isascii()
         assert not chinese.isascii()
         assert english
-    steps = {name for name in tag_words._TABLE if name in personalise.STEPS}
+    steps = {name for name in screen_words._TABLE if name in personalise.STEPS}
     assert steps == set(personalise.STEPS)
 
 
@@ -199,7 +201,7 @@ def test_every_code_has_chinese_words() -> None:
     found = subprocess.run(["grep", "-hPzo", pattern, *map(str, folder.glob("*.py"))], capture_output=True, check=True)
     codes = {text.rpartition('"')[0].rpartition('"')[2] for text in found.stdout.decode().split("\0") if text}
     assert len(codes) > 10
-    assert not sorted(codes - set(tag_words._CODES_ZH))
+    assert not sorted(codes - set(screen_words._CODES_ZH))
 
 
 def test_pace_is_reckoned_over_the_last_tags() -> None:

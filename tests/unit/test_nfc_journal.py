@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from personalise_support import HOST, ITEM, UID, order
 
-from tallystick_provisioning.errors import JournalError
-from tallystick_provisioning.tag_journal import MAX_JOURNAL_BYTES, Journal
+from tallystick_chips.errors import JournalError
+from tallystick_chips.tag_journal import MAX_JOURNAL_BYTES, Journal
 
 BEGIN = {"chip": "ntag424", "host": HOST, "gtin": ITEM.gtin, "serial": ITEM.serial, "version": 3}
 

@@ -12,12 +12,12 @@ from personalise_support import (
     make_tag,
 )
 
-from tallystick_provisioning import aes, personalise
+from tallystick_chips import aes, personalise
+from tallystick_chips.ntag424 import FACTORY_KEY
+from tallystick_chips.ntag424_crypto import Challenge, rotate
+from tallystick_chips.tag_order import Chip, TagOutcome
 from tallystick_provisioning.errors import TagAnswerError
 from tallystick_provisioning.nfc import Tag
-from tallystick_provisioning.ntag424 import FACTORY_KEY
-from tallystick_provisioning.ntag424_crypto import Challenge, rotate
-from tallystick_provisioning.tag_order import Chip, TagOutcome
 
 every_chip = pytest.mark.parametrize("chip", CHIPS)
 

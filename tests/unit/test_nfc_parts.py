@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 from personalise_support import CHIPS, order
 
-from tallystick_provisioning import ntag21x, tag_link
-from tallystick_provisioning.errors import OrderError, TagAnswerError
+from tallystick_chips import ntag21x, tag_link
+from tallystick_chips.errors import OrderError
+from tallystick_chips.ntag21x import LAYOUTS
+from tallystick_chips.tag_order import TYPE2_CHIPS, Chip
+from tallystick_emulators.tag_ntag21x_memory import MODELS
+from tallystick_provisioning.errors import TagAnswerError
 from tallystick_provisioning.item import item
-from tallystick_provisioning.ntag21x import LAYOUTS
-from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip
-from tallystick_tools.tag_ntag21x_memory import MODELS
 
 # --- links
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from personalise_support import CHIPS, HOST, UID, Desk, make_tag, opened, order, sensed
 
-from tallystick_provisioning import personalise, tag_link
+from tallystick_chips import personalise, tag_link
+from tallystick_chips.ntag424 import CONTAINER_FILE, FACTORY_KEY, NDEF_FILE, Ntag424
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import TYPE2_CHIPS, Chip, TagOrder
+from tallystick_emulators.tag_ntag21x import Ntag21x
 from tallystick_provisioning.item import item
-from tallystick_provisioning.ntag424 import CONTAINER_FILE, FACTORY_KEY, NDEF_FILE, Ntag424
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import TYPE2_CHIPS, Chip, TagOrder
-from tallystick_tools.tag_ntag21x import Ntag21x
 
 every_chip = pytest.mark.parametrize("chip", CHIPS)
 

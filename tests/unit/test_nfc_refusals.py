@@ -19,12 +19,12 @@ from personalise_support import (
     sensed,
 )
 
-from tallystick_provisioning import personalise
+from tallystick_chips import personalise
+from tallystick_chips.ntag424 import CONTAINER_FILE, FACTORY_KEY
+from tallystick_chips.tag_order import Chip, TagOrder
+from tallystick_chips.tag_originality import NXP
+from tallystick_emulators.tag_ntag21x import Ntag21x
 from tallystick_provisioning.item import item
-from tallystick_provisioning.ntag424 import CONTAINER_FILE, FACTORY_KEY
-from tallystick_provisioning.tag_order import Chip, TagOrder
-from tallystick_provisioning.tag_originality import NXP
-from tallystick_tools.tag_ntag21x import Ntag21x
 
 every_chip = pytest.mark.parametrize("chip", CHIPS)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from personalise_support import UID, Desk
 
-from tallystick_provisioning import personalise
-from tallystick_provisioning.tag_order import Chip, TagOutcome
-from tallystick_tools.tag_field import Moment, Part
+from tallystick_chips import personalise
+from tallystick_chips.tag_order import Chip, TagOutcome
+from tallystick_emulators.tag_field import Moment, Part
 
 KINDS: list[object] = [
     "ntag215",

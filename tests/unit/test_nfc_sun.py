@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from personalise_support import OTHER_UID, UID, Desk, JobKeys
 
-from tallystick_provisioning import sun, tag_link
-from tallystick_provisioning.errors import SunError
-from tallystick_provisioning.ntag424 import Ntag424, sdm_settings
-from tallystick_provisioning.sun import (
+from tallystick_chips import sun, tag_link
+from tallystick_chips.errors import SunError
+from tallystick_chips.ntag424 import Ntag424, sdm_settings
+from tallystick_chips.sun import (
     SunCounterError,
     SunFormatError,
     SunKeyError,
@@ -16,7 +16,7 @@ from tallystick_provisioning.sun import (
     SunSwappedError,
     SunTagError,
 )
-from tallystick_provisioning.tag_order import FILE_KEY, META_KEY
+from tallystick_chips.tag_order import FILE_KEY, META_KEY
 
 ZERO = bytes(16)
 WRONG = bytes(15) + b"\1"

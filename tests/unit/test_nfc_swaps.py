@@ -8,13 +8,13 @@ from job_support import bench
 from personalise_support import HOST, ITEM, OTHER_UID, UID, Desk, make_tag, order
 from tag_support import Hand, blank, make_job, run, uid
 
-from tallystick_provisioning import personalise
+from tallystick_chips import personalise
+from tallystick_chips.tag_order import Chip, TagOrder
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc import Tag
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_order import Chip, TagOrder
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_reader import EmulatedReader
+from tallystick_tags.tag_job import Job
 
 LOOKS = 3
 DAMAGED = 4  # the answer of the first look that arrives wrong: `recover` looks again then

@@ -5,12 +5,12 @@ The emulated tags are held to the same numbers elsewhere, by other code: two wro
 
 import pytest
 
-from tallystick_provisioning import aes, an10922, sun
-from tallystick_provisioning.lrp import Lrp
+from tallystick_chips import aes, an10922, sun
+from tallystick_chips.lrp import Lrp
+from tallystick_chips.ntag424 import Ntag424, sdm_settings
+from tallystick_chips.ntag424_crypto import Challenge, Session, change_key_data, truncated
+from tallystick_chips.tag_originality import NXP
 from tallystick_provisioning.nfc import Family
-from tallystick_provisioning.ntag424 import Ntag424, sdm_settings
-from tallystick_provisioning.ntag424_crypto import Challenge, Session, change_key_data, truncated
-from tallystick_provisioning.tag_originality import NXP
 
 ZERO = bytes(16)
 

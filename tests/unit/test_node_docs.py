@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import tallystick_node
+from tallystick_emulators import micropython
 from tallystick_node import board_sensors, room_sensors, sensor
-from tallystick_tools import micropython, power_budget, wiring_picture
+from tallystick_tools import power_budget, wiring_picture
 
 FIRMWARE = Path(tallystick_node.__file__).parents[1]
 DOCS = Path(__file__).resolve().parents[2] / "docs"

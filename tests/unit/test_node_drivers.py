@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import sensor_scenarios as scenarios
 
+from tallystick_emulators import micropython
 from tallystick_node import battery, ds18b20, sht3x
 from tallystick_node.emulated_i2c import with_checksum
 from tallystick_node.errors import SensorError
-from tallystick_tools import micropython
 
 SCENARIOS = {
     # SHT3x

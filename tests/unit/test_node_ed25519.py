@@ -9,8 +9,9 @@ from pathlib import Path
 import nacl.signing
 import pytest
 
+from tallystick_emulators import micropython
 from tallystick_node import ed25519, ed25519_pure, sha512_pure
-from tallystick_tools import make_tables, micropython
+from tallystick_tools import make_tables
 
 RFC_8032 = [  # section 7.1: seed, public key, message, signature
     (

@@ -12,11 +12,9 @@ from rich.console import Console
 from rich.text import Text
 from update_support import config, order
 
-from tallystick_proof import keys, statement
-from tallystick_provisioning import (
+from tallystick_fleet import (
     boards,
     flash_board,
-    label_pdf,
     node_label,
     node_plan,
     node_rollout,
@@ -24,15 +22,18 @@ from tallystick_provisioning import (
     node_survey,
     rollout_candidates,
 )
-from tallystick_provisioning.boards import Board
-from tallystick_provisioning.errors import FileError, PlanError
-from tallystick_provisioning.node_rollout import Candidate
-from tallystick_provisioning.node_table import KnownNode, NodeTable
-from tallystick_provisioning.node_view import NodeView
-from tallystick_provisioning.node_watch import Watch
-from tallystick_provisioning.provision_node import NodeReport
-from tallystick_provisioning.tag_words import Language
-from tallystick_provisioning.update_node import Asked
+from tallystick_fleet.boards import Board
+from tallystick_fleet.errors import PlanError
+from tallystick_fleet.node_rollout import Candidate
+from tallystick_fleet.node_table import KnownNode, NodeTable
+from tallystick_fleet.node_view import NodeView
+from tallystick_fleet.node_watch import Watch
+from tallystick_fleet.provision_node import NodeReport
+from tallystick_fleet.update_node import Asked
+from tallystick_proof import keys, statement
+from tallystick_provisioning import label_pdf
+from tallystick_provisioning.errors import FileError
+from tallystick_provisioning.screen_words import Language
 from tallystick_wire import reading, senml
 from tallystick_wire.reading import BootRecord, Chain
 

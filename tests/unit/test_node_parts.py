@@ -11,12 +11,12 @@ from typing import BinaryIO, cast
 import pytest
 
 import tallystick_node
+from tallystick_emulators import micropython
 from tallystick_node.board_unix import _excursion
 from tallystick_node.clock import Uptime
 from tallystick_node.cold_room import ColdRoom
 from tallystick_node.firmware import firmware_hash
 from tallystick_node.link import READ_LIMIT_BYTES, StreamLink
-from tallystick_tools import micropython
 from tallystick_wire import frame
 
 FIRMWARE = Path(tallystick_node.__file__).parents[1]

@@ -21,9 +21,9 @@ from update_support import (
     small_image,
 )
 
+from tallystick_fleet import update_manifest
 from tallystick_node import app, loader
 from tallystick_proof import keys
-from tallystick_provisioning import update_manifest
 from tallystick_provisioning.offers import Offer
 from tallystick_wire import cbor, manifest, message, transfer
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import nacl.signing
 import pytest
 
+from tallystick_emulators import micropython
 from tallystick_node import ed25519_verify
 from tallystick_proof import keys
-from tallystick_tools import micropython
 
 VECTORS = Path(__file__).resolve().parents[2].parent / "shared/vectors/wycheproof/ed25519_test.json"
 ORDER = 2**252 + 27742317777372353535851937790883648493

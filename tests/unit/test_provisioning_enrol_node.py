@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from tallystick_fleet import enrol_node as enrolling
+from tallystick_fleet.enrol_node import NodeJob, enrol_node
 from tallystick_proof import enrolment, keys, statement
 from tallystick_proof.errors import EnrolmentError
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import enrol_node as enrolling
-from tallystick_provisioning.enrol_node import NodeJob, enrol_node
 from tallystick_provisioning.errors import NodeRefused, SetupError
 from tallystick_provisioning.ledger_client import Delivery
 from tallystick_provisioning.outbox import Outbox

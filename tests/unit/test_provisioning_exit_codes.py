@@ -8,19 +8,10 @@ import pytest
 from personalise_support import HOST
 from tag_support import make_job
 
-from tallystick_provisioning import (
-    label_commands,
-    node_fleet_commands,
-    node_label,
-    provision_command,
-    tag_commands,
-    tag_job_commands,
-    tag_pass_commands,
-    tag_report,
-    tag_sending,
-)
-from tallystick_provisioning.at_reader import AtReader
+from tallystick_fleet import node_fleet_commands, node_label, provision_command
 from tallystick_provisioning.exit_codes import COULD_NOT_RUN
+from tallystick_tags import label_commands, tag_commands, tag_job_commands, tag_pass_commands, tag_report, tag_sending
+from tallystick_tags.at_reader import AtReader
 
 NOWHERE = Path("nowhere")
 AT = AtReader(reader="usb", keys="nowhere.key")

@@ -18,12 +18,13 @@ from update_support import (
     small_image,
 )
 
+from tallystick_fleet import update_commands, update_manifest
+from tallystick_fleet.update_node import push
 from tallystick_proof import keys
 from tallystick_proof.errors import KeyFormatError
-from tallystick_provisioning import key_file, offer_files, offers, update_commands, update_keys, update_manifest
+from tallystick_provisioning import key_file, offer_files, offers, update_keys
 from tallystick_provisioning.errors import FileError, NodeRefused, OfferError, SetupError, StatementFileError
 from tallystick_provisioning.offers import Offer, Talk
-from tallystick_provisioning.update_node import push
 from tallystick_tools.practice_site import make_site
 from tallystick_wire import image, message, transfer
 

@@ -10,19 +10,20 @@ import pypdfium2  # type: ignore[import-untyped]
 import pytest
 from tag_support import Hand, blank, make_job, run, tallystick, uid
 
+from tallystick_emulators.tag_field import Field
+from tallystick_fleet.node_plan import PlannedNode
+from tallystick_fleet.node_table import KnownNode, NodeTable
+from tallystick_fleet.provision_node import DONE, ENROL, NodeReport
 from tallystick_proof import keys, statement
 from tallystick_proof.keys import Signer
-from tallystick_provisioning import secret_file, sheet, sheet_commands, sheet_pdf, sheet_statement, sheet_words
-from tallystick_provisioning.errors import SheetError
-from tallystick_provisioning.node_plan import PlannedNode
-from tallystick_provisioning.node_table import KnownNode, NodeTable
+from tallystick_provisioning import secret_file
 from tallystick_provisioning.outbox import Outbox
-from tallystick_provisioning.provision_node import DONE, ENROL, NodeReport
-from tallystick_provisioning.sheet import Sheet, Signature
-from tallystick_provisioning.sheet_words import SheetWords
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_signing import Signing
-from tallystick_tools.tag_field import Field
+from tallystick_tags import sheet, sheet_commands, sheet_pdf, sheet_statement, sheet_words
+from tallystick_tags.errors import SheetError
+from tallystick_tags.sheet import Sheet, Signature
+from tallystick_tags.sheet_words import SheetWords
+from tallystick_tags.tag_job import Job
+from tallystick_tags.tag_signing import Signing
 
 INSTALLER = Signer("installer", bytes(32))
 ORIGIN = "ledger.example/log"

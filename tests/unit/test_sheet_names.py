@@ -8,13 +8,14 @@ import pypdfium2  # type: ignore[import-untyped]
 import pytest
 from tag_support import GTIN, head, make_job
 
-from tallystick_provisioning import sheet, sheet_pdf, tag_job, whole_file
+from tallystick_provisioning import whole_file
 from tallystick_provisioning.errors import FileError
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.sheet import Signature
-from tallystick_provisioning.sheet_words import SheetWords
-from tallystick_provisioning.tag_job import Job
-from tallystick_provisioning.tag_rows import Planned
+from tallystick_tags import sheet, sheet_pdf, tag_job
+from tallystick_tags.sheet import Signature
+from tallystick_tags.sheet_words import SheetWords
+from tallystick_tags.tag_job import Job
+from tallystick_tags.tag_rows import Planned
 
 
 def text_of(path: Path) -> str:

@@ -18,7 +18,10 @@ FOLDERS = {
     for name, folder in (line.split("=") for line in CONFIG["options"]["package_dir"].strip().splitlines())
 }
 # A package imports only what stands before it. node, and provisioning with what follows, are two branches.
-LAYERS = ["wire", "proof", "node", "provisioning", "edge", "ledger", "trace", "finance", "web", "tools"]
+LAYERS = [
+    *("wire", "proof", "node", "provisioning", "chips", "fleet", "tags"),
+    *("edge", "ledger", "trace", "finance", "web", "emulators", "tools"),
+]
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 70
 
@@ -45,7 +48,7 @@ def may_import(package: str, other: str) -> bool:
     if package == "tallystick_node":
         return other == "tallystick_wire"
     if other == "tallystick_node":
-        return package == "tallystick_tools"
+        return package in ("tallystick_emulators", "tallystick_tools")
     return other_rank < rank
 
 

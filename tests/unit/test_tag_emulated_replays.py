@@ -7,11 +7,11 @@ The chips are two of type TagTamper; whoever recorded them published the exchang
 import pytest
 from tag_client import APPLICATION, ZERO_KEY, ask, cbc
 
-from tallystick_provisioning.tag_originality import NXP, Originality
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_ntag424_files import Settings
-from tallystick_tools.tag_ntag424_lrp import LrpSession
-from tallystick_tools.tag_signature import ORIGINALITY_PUBLIC_KEY_424, sign_424
+from tallystick_chips.tag_originality import NXP, Originality
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_ntag424_files import Settings
+from tallystick_emulators.tag_ntag424_lrp import LrpSession
+from tallystick_emulators.tag_signature import ORIGINALITY_PUBLIC_KEY_424, sign_424
 
 # What the chip drew (TI), and then the commands with their answers. RndB is in the first answer: encrypted in AES
 # mode, as it is behind "01" in LRP mode.

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from tag_client import APPLICATION, ZERO_KEY, Ev2, ask, cbc, read_ndef, write_ndef
 
-from tallystick_tools import tag_ntag424_crypto as crypto
-from tallystick_tools import tag_ntag424_lrp as lrp
-from tallystick_tools import tag_ntag424_native as chip_native
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_ntag424_chip import Authentication
-from tallystick_tools.tag_ntag424_lrp import LrpSession
+from tallystick_emulators import tag_ntag424_crypto as crypto
+from tallystick_emulators import tag_ntag424_lrp as lrp
+from tallystick_emulators import tag_ntag424_native as chip_native
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_ntag424_chip import Authentication
+from tallystick_emulators.tag_ntag424_lrp import LrpSession
 
 RND_B = bytes.fromhex("B9E2FC789B64BF237CCCAA20EC7E6E48")
 RND_A = bytes.fromhex("13C5DB8A5930439FC3DEF9A4C675360F")

@@ -2,14 +2,14 @@
 
 import pytest
 
+from tallystick_emulators.errors import FieldCollision, FieldLost, ReaderGone
+from tallystick_emulators.tag_field import Field, Moment, Part
+from tallystick_emulators.tag_isodep import Blocks
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag424 import ANSWER_TO_SELECT, Ntag424
+from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning.errors import ReaderLost, TagLost, TagTimeout, TwoTags
 from tallystick_provisioning.nfc import Reader, Tag
-from tallystick_tools.errors import FieldCollision, FieldLost, ReaderGone
-from tallystick_tools.tag_field import Field, Moment, Part
-from tallystick_tools.tag_isodep import Blocks
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag424 import ANSWER_TO_SELECT, Ntag424
-from tallystick_tools.tag_reader import EmulatedReader
 
 UID, OTHER_UID = bytes.fromhex("04A1B2C3D4E5F6"), bytes.fromhex("04111111111111")
 WRITE = bytes.fromhex("A20401020304")

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from personalise_support import Desk
 
-from tallystick_provisioning import personalise
-from tallystick_tools import tag_signature
-from tallystick_tools.errors import BadEeprom
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag21x_memory import MODELS
+from tallystick_chips import personalise
+from tallystick_emulators import tag_signature
+from tallystick_emulators.errors import BadEeprom
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag21x_memory import MODELS
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
 ACK, NAK, NAK_TOO_MANY = b"\x0a", b"\x00", b"\x04"

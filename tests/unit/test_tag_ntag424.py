@@ -4,7 +4,7 @@ import pytest
 from ntag424_support import SELECT_NDEF, UID, again, configure, on, settings, three
 from tag_client import APPLICATION, FULL, MAC, PLAIN, Ev2, ask
 
-from tallystick_tools.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_ntag424 import Ntag424
 
 # --- selecting, ISO commands
 

@@ -4,9 +4,9 @@ import pytest
 from ntag424_support import SELECT_NDEF, SETTINGS, UID, again, configure, on, settings, three
 from tag_client import APPLICATION, PLAIN, Ev2, ask, read_ndef, write_ndef
 
-from tallystick_tools.errors import BadEeprom
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_signature import sign_424
+from tallystick_emulators.errors import BadEeprom
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_signature import sign_424
 
 # --- mirroring and its counter
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tallystick_tools import micropython
-from tallystick_tools.errors import NodeError
+from tallystick_emulators import micropython
+from tallystick_emulators.errors import NodeError
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.rig import Cable
 from tallystick_tools.simulate import simulate
-from tallystick_tools.unix_node import UnixNode
 from tallystick_wire import message
 
 
@@ -136,7 +136,7 @@ def test_a_node_keeps_its_port_and_its_key_over_a_power_cut(tmp_path: Path) -> N
 
 def test_a_node_does_not_outlive_its_owner(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from tallystick_tools.unix_node import UnixNode\n"
+        "import sys, time; from pathlib import Path; from tallystick_emulators.unix_node import UnixNode\n"
         "node = UnixNode(Path(sys.argv[1])); node.start(); print(node.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as owner:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tallystick_emulators import micropython
 from tallystick_proof import statement
-from tallystick_tools import micropython
 from tallystick_wire import cbor, frame, manifest, message, reading
 from tallystick_wire.errors import CborError
 

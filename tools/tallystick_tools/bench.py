@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TaskID
 
+from tallystick_emulators.errors import EmulatorError
 from tallystick_tools import bench_figures
 from tallystick_tools.errors import ToolError
 
@@ -129,7 +130,7 @@ def _measured(measure: "Callable[[Path, Progress], None]") -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder, _progress() as progress:
             measure(Path(folder), progress)
-    except ToolError as error:
+    except (ToolError, EmulatorError) as error:
         print(f"the bench failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tallystick_emulators import micropython
 from tallystick_proof import keys
-from tallystick_tools import build_firmware, micropython, port, wear
+from tallystick_tools import build_firmware, port, wear
 from tallystick_tools.errors import BenchError
 
 FOLDER = Path(__file__).parent

@@ -18,9 +18,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from tallystick_emulators import micropython
 from tallystick_ledger.evidence import window_bundle
 from tallystick_proof import keys
-from tallystick_tools import bench_node, micropython
+from tallystick_tools import bench_node
 from tallystick_tools.bench_measure import PEER, Cost, Meter, Round
 from tallystick_tools.bench_world import ORIGIN, PEN, Chain, Intake, World, now_ms
 from tallystick_tools.errors import BenchError

@@ -14,20 +14,26 @@ from typing import Any
 
 import ndef  # type: ignore[import-untyped]
 
-from tallystick_provisioning import an10922, nfc, personalise, tag_link
+from tallystick_chips import an10922, personalise, tag_link
+from tallystick_chips.personalise_desk import Desk
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_order import META_KEY, Chip, TagOrder
+from tallystick_chips.tag_originality import Originality
+from tallystick_emulators.nfcpy_udp import activate, open_reader
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_ntag21x import Ntag21x
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_signature import (
+    ORIGINALITY_PUBLIC_KEY_21X,
+    ORIGINALITY_PUBLIC_KEY_424,
+    sign_21x,
+    sign_424,
+)
+from tallystick_emulators.tag_udp import UdpTagServer
+from tallystick_provisioning import nfc
 from tallystick_provisioning.item import item
 from tallystick_provisioning.nfc_nfcpy import NfcpyReader
-from tallystick_provisioning.personalise_desk import Desk
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_order import META_KEY, Chip, TagOrder
-from tallystick_provisioning.tag_originality import Originality
 from tallystick_tools.errors import BenchError
-from tallystick_tools.nfcpy_udp import activate, open_reader
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_ntag21x import Ntag21x
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_signature import ORIGINALITY_PUBLIC_KEY_21X, ORIGINALITY_PUBLIC_KEY_424, sign_21x, sign_424
-from tallystick_tools.tag_udp import UdpTagServer
 
 CHIPS: tuple[Chip, ...] = ("ntag424", "ntag215")
 STEPS = personalise.STEPS[:-1]  # locking is a second pass

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from tallystick_emulators.micropython import firmware_root
 from tallystick_tools.errors import ToolError
-from tallystick_tools.micropython import firmware_root
 from tallystick_wire import image
 
 ARCHITECTURES = {

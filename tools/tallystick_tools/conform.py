@@ -15,7 +15,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from tallystick_tools import conform_node, conform_suites, micropython
+from tallystick_emulators import micropython
+from tallystick_tools import conform_node, conform_suites
 from tallystick_tools.conform_node import CaseError
 from tallystick_tools.errors import ConformError
 

@@ -263,8 +263,8 @@ def _note_bytes(given: object) -> bytes:
 
 def _sun_verify(suite: str) -> Answer:
     """Optional beside enc: mac_input (the text between SDMMACInputOffset and the MAC), uid, last_counter."""
-    from tallystick_provisioning import sun
-    from tallystick_provisioning.errors import SunError
+    from tallystick_chips import sun
+    from tallystick_chips.errors import SunError
 
     def answer(case: Case) -> Case:
         meta_key, file_key = _aes_key(case, "key_meta"), _aes_key(case, "key_file")

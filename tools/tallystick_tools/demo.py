@@ -7,9 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tallystick_emulators.errors import EmulatorError
+from tallystick_emulators.unix_node import MAX_SEED
 from tallystick_tools.demo_plan import plan
 from tallystick_tools.errors import ToolError
-from tallystick_tools.unix_node import MAX_SEED
 
 
 def demo(
@@ -53,7 +54,7 @@ def demo(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return play_once(folder, chosen, calm) if once else watch(folder, chosen, calm)
-    except ToolError as error:
+    except (ToolError, EmulatorError) as error:
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import httpx
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools import demo_tag
 from tallystick_tools.demo_parts import Part, free_port
 from tallystick_tools.demo_plan import PLACES, SILENCE_FOR_MS, WARM_FOR_MS, WARM_LIMIT_TEXT, Plan
 from tallystick_tools.demo_world import World
 from tallystick_tools.errors import DemoError
-from tallystick_tools.unix_node import UnixNode
 
 ORIGIN = "demo.tallystick.example/log"
 WITNESS_NAME = "witness.example/demo"

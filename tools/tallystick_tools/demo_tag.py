@@ -3,17 +3,19 @@
 import secrets
 from pathlib import Path
 
+from tallystick_chips import personalise
+from tallystick_chips.personalise_desk import Desk
+from tallystick_emulators import tag_signature
+from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_udp import UdpTagServer
 from tallystick_proof import statement
-from tallystick_provisioning import key_provider, nfc_open, personalise, secret_file, tag_context
-from tallystick_provisioning.key_provider import DerivedKeys
-from tallystick_provisioning.personalise_desk import Desk
-from tallystick_provisioning.tag_job import Job
-from tallystick_tools import tag_signature
+from tallystick_provisioning import nfc_open, secret_file
+from tallystick_tags import key_provider, tag_context
+from tallystick_tags.key_provider import DerivedKeys
+from tallystick_tags.tag_job import Job
 from tallystick_tools.demo_world import World
 from tallystick_tools.errors import DemoError
-from tallystick_tools.tag_field import Field
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_udp import UdpTagServer
 
 GTIN, SERIAL = "09506000134352", "L7-0001"  # the first box of the lot that the loan stands on
 HOST = "item.tallystick.example"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.demo_parts import Part, command
 from tallystick_tools.demo_plan import Plan
 from tallystick_tools.errors import DemoError
-from tallystick_tools.unix_node import UnixNode
 
 if TYPE_CHECKING:
     from tallystick_tools.demo_tag import DemoTag

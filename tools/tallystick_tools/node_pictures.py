@@ -10,11 +10,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tallystick_provisioning import boards, node_day, node_plan
-from tallystick_provisioning.node_table import NodeTable
-from tallystick_provisioning.node_view import NodeView
+from tallystick_emulators.emulated_board import EmulatedBoard
+from tallystick_fleet import boards, node_day, node_plan
+from tallystick_fleet.node_table import NodeTable
+from tallystick_fleet.node_view import NodeView
 from tallystick_tools import practice_site
-from tallystick_tools.emulated_board import EmulatedBoard
 from tallystick_tools.errors import DemoError
 
 TITLE = "tallystick node provision site --watch"

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
+from tallystick_emulators.errors import NodeError
 from tallystick_provisioning.serial_port import SerialPort
-from tallystick_tools.errors import NodeError
 from tallystick_wire import message, reading
 from tallystick_wire.reading import Reading
 from tallystick_wire.sequence import Seen

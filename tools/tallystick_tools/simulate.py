@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+from tallystick_emulators.errors import NodeError
+from tallystick_emulators.unix_node import MAX_SEED, UnixNode
 from tallystick_node import room_sensors
 from tallystick_provisioning import lock_file
 from tallystick_provisioning.errors import FileError
-from tallystick_tools.errors import NodeError
-from tallystick_tools.unix_node import MAX_SEED, UnixNode
 
 MIN_INTERVAL_MS = 10  # a signature takes about 5
 MAX_INTERVAL_MS = 86_400_000  # a node that speaks less than daily looks dead

@@ -7,22 +7,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tallystick_provisioning import tag_job, tag_rows, tag_table, tag_view
-from tallystick_provisioning.errors import TableError
+from tallystick_chips.tag_journal import Journal
+from tallystick_chips.tag_originality import Originality
+from tallystick_emulators import tag_signature
+from tallystick_emulators.tag_field import EmulatedTag, Field
+from tallystick_emulators.tag_ntag424 import Ntag424
+from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning.item import Item
-from tallystick_provisioning.key_provider import DerivedKeys, FileMaster
-from tallystick_provisioning.tag_job import Job, JobHead
-from tallystick_provisioning.tag_journal import Journal
-from tallystick_provisioning.tag_originality import Originality
-from tallystick_provisioning.tag_rows import Planned
-from tallystick_provisioning.tag_run import Moment, Run
-from tallystick_provisioning.tag_sound import Silent
-from tallystick_provisioning.tag_view import Screen
-from tallystick_provisioning.tag_words import Words
-from tallystick_tools import tag_signature
-from tallystick_tools.tag_field import EmulatedTag, Field
-from tallystick_tools.tag_ntag424 import Ntag424
-from tallystick_tools.tag_reader import EmulatedReader
+from tallystick_provisioning.screen_words import Words
+from tallystick_tags import tag_job, tag_rows, tag_table, tag_view
+from tallystick_tags.errors import TableError
+from tallystick_tags.key_provider import DerivedKeys, FileMaster
+from tallystick_tags.tag_job import Job, JobHead
+from tallystick_tags.tag_rows import Planned
+from tallystick_tags.tag_run import Moment, Run
+from tallystick_tags.tag_sound import Silent
+from tallystick_tags.tag_view import Screen
 
 GTIN = "09506000134352"
 ITEMS = 12

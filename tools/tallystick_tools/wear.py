@@ -5,8 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tallystick_tools import micropython
-from tallystick_tools.errors import NodeError
+from tallystick_emulators import micropython
+from tallystick_emulators.errors import NodeError
 
 PROGRAM = Path(__file__).with_name("wear_life.py")
 HEAP = "16M"  # the flash is in it

@@ -12,10 +12,10 @@ import sys
 
 import vfs  # type: ignore[import-not-found]
 
+from tallystick_emulators.flash_disk import FlashDisk
 from tallystick_node import app, batch, board, segment, sensor
 from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.files import Directory
-from tallystick_tools.flash_disk import FlashDisk
 from tallystick_wire import message, reading
 from tallystick_wire.sequence import Seen
 

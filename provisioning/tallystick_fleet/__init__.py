@@ -1,0 +1,1 @@
+"""Sensor nodes by the dozen: boards, programs, enrolment, plans, surveys and updates."""
