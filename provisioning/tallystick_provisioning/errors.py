@@ -4,6 +4,7 @@ ProvisioningError           exit 2: it could not run
     UsageError              options that do not go together, or a value outside its limits
     FileError               a file that cannot be read, is not text, or is in use
     AddressError            no http or https address
+    RequestError            no whole answer to an HTTP request
     PortError               the serial port cannot be opened, read or written
     LedgerUnreachable       no answer from the ledger; the statement waits in the outbox
     NfcError                no answer, or none that can be used, from a reader or a tag
@@ -36,6 +37,10 @@ class FileError(ProvisioningError):
 
 class PortError(ProvisioningError):
     """The serial port cannot be opened, read or written."""
+
+
+class RequestError(ProvisioningError):
+    """No answer to an HTTP request, or one that is too slow or too long. The message names the service."""
 
 
 class LedgerUnreachable(ProvisioningError):

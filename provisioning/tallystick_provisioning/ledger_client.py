@@ -3,18 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tallystick_proof import statement
 from tallystick_proof.enrolment import ALREADY_ENROLLED
 from tallystick_proof.errors import StatementError
-from tallystick_provisioning import address
-from tallystick_provisioning.errors import LedgerRefused, LedgerUnreachable
+from tallystick_provisioning import address, bounded_request
+from tallystick_provisioning.bounded_request import Answer
+from tallystick_provisioning.errors import LedgerRefused, LedgerUnreachable, RequestError
 from tallystick_provisioning.outbox import Outbox
 
-TIMEOUT_S = 10.0  # connect, write and read each; an installer stands beside it
 MAX_DETAIL_CHARACTERS = 300  # of a foreign error text in our message
 # Not about what was sent: a login in between, another address, a proxy, too slow, too early, too often.
 _NOT_NOW = {401, 404, 407, 408, 425, 429}
@@ -53,17 +52,15 @@ class LedgerClient:
     def post(self, data: bytes) -> Posted:
         """Submit one statement; LedgerRefused or LedgerUnreachable otherwise."""
         identity = statement.parse(data).identity
-        headers = {"content-type": "application/cose"}
         try:
-            with httpx.Client(transport=self._transport, timeout=TIMEOUT_S) as client:
-                response = client.post(f"{self.url}/entries", content=data, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # OSError: certificates that are not there
-            raise LedgerUnreachable(address.no_answer(self.url, error)) from None
-        if response.status_code == httpx.codes.CREATED:
-            return _posted(self.url, identity, response)
-        if _is_refusal(response):
-            raise LedgerRefused(f"{self.url} says {response.status_code}: {_detail(response)}", response.status_code)
-        raise LedgerUnreachable(f"{self.url} says {response.status_code}: {_detail(response)}")
+            answer = bounded_request.post(self.url, "/entries", data, "application/cose", self._transport)
+        except RequestError as error:
+            raise LedgerUnreachable(str(error)) from None
+        if answer.status == httpx.codes.CREATED:
+            return _posted(self.url, identity, answer)
+        if _is_refusal(answer):
+            raise LedgerRefused(f"{self.url} says {answer.status}: {_detail(answer)}", answer.status)
+        raise LedgerUnreachable(f"{self.url} says {answer.status}: {_detail(answer)}")
 
     def deliver(self, outbox: Outbox) -> list[Delivery]:
         """Post everything that waits, oldest first; stops trying when the ledger is away."""
@@ -94,31 +91,23 @@ class LedgerClient:
         return Delivery(path, posted)
 
 
-def _posted(url: str, identity: bytes, response: httpx.Response) -> Posted:
-    answer = _object(response) or {}
-    index = answer.get("index", "none")
-    if answer.get("identity") != identity.hex() or not (index is None or isinstance(index, int)):
+def _posted(url: str, identity: bytes, answer: Answer) -> Posted:
+    found = answer.as_object() or {}
+    index = found.get("index", "none")
+    if found.get("identity") != identity.hex() or not (index is None or isinstance(index, int)):
         raise LedgerUnreachable(f"{url}: the answer is not that of a ledger")
     return Posted(identity, index)
 
 
-def _is_refusal(response: httpx.Response) -> bool:
+def _is_refusal(answer: Answer) -> bool:
     """Whether a ledger said no to what was sent. It gives its reason as JSON; the login page of a network does not."""
-    return response.is_client_error and response.status_code not in _NOT_NOW and _object(response) is not None
+    is_no = httpx.codes.is_client_error(answer.status) and answer.status not in _NOT_NOW
+    return is_no and answer.as_object() is not None
 
 
-def _object(response: httpx.Response) -> dict[str, Any] | None:
-    """The JSON object in an answer of whoever answered; None when there is none."""
-    try:
-        found = response.json()
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _detail(response: httpx.Response) -> str:
+def _detail(answer: Answer) -> str:
     """The reason in a problem+json answer, or the start of its text."""
-    problem = _object(response)
-    text = response.text if problem is None else str(problem.get("detail") or problem.get("title") or problem)
+    problem = answer.as_object()
+    text = answer.text if problem is None else str(problem.get("detail") or problem.get("title") or problem)
     printable = "".join(character if character.isprintable() else " " for character in text)
     return printable[:MAX_DETAIL_CHARACTERS] or "no reason given"
