@@ -1,19 +1,16 @@
 """The demo's tag: an emulated NTAG 424 DNA that is written like any other, and tapped when the story is over."""
 
 import secrets
-from pathlib import Path
 
 from tallystick_chips import personalise
 from tallystick_chips.personalise_desk import Desk
 from tallystick_emulators import tag_signature
-from tallystick_emulators.tag_field import Field
-from tallystick_emulators.tag_ntag424 import Ntag424
-from tallystick_emulators.tag_udp import UdpTagServer
 from tallystick_proof import statement
 from tallystick_provisioning import nfc_open, secret_file
 from tallystick_tags import key_provider, tag_context
 from tallystick_tags.key_provider import DerivedKeys
 from tallystick_tags.tag_job import Job
+from tallystick_tools.demo_reader import DemoTag
 from tallystick_tools.demo_world import World
 from tallystick_tools.errors import DemoError
 
@@ -21,24 +18,6 @@ GTIN, SERIAL = "09506000134352", "L7-0001"  # the first box of the lot that the 
 HOST = "item.tallystick.example"
 ROW = 2  # below the names of the columns
 _PASSPHRASE_BYTES = 16
-
-
-class DemoTag:
-    """A tag on a reader, and the folder of its job. The reader is nfcpy's udp link."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self.folder = folder
-        self.uid = b"\x04" + secrets.token_bytes(6)
-        self.server = UdpTagServer(Field(Ntag424(self.uid)))
-        self.job, self.master, self.words, self.maker = (folder / name for name in ("job", "master", "words", "maker"))
-        self.keys: DerivedKeys | None = None  # opened before the story: a passphrase is slow to try on purpose
-
-    def stop(self) -> None:
-        """Take the reader away; safe to call twice."""
-        self.server.close()
-        if self.keys is not None:
-            self.keys.close()
 
 
 def write(world: World) -> DemoTag:

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.demo_parts import Part, command
 from tallystick_tools.demo_plan import Plan
+from tallystick_tools.demo_reader import DemoTag
 from tallystick_tools.errors import DemoError
-
-if TYPE_CHECKING:
-    from tallystick_tools.demo_tag import DemoTag
 
 API_TIMEOUT_S = 10.0
 
@@ -30,7 +28,7 @@ class World:
     nodes: list[UnixNode] = field(default_factory=list)
     node_keys: list[str] = field(default_factory=list)  # thumbprints, hex, in the order of PLACES
     loan: str = ""
-    tag: "DemoTag | None" = None
+    tag: DemoTag | None = None
 
     @property
     def logs(self) -> Path:
