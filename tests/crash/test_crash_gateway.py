@@ -62,7 +62,7 @@ class Site:
 
     def label(self, path: str) -> str | None:
         """A file of the gateway's state, or a cable."""
-        if path in (node.port for node in self.nodes):
+        if path in (node.device for node in self.nodes):
             return "cable"
         state = self.gateway.log_path.parent
         return Path(path).name if Path(path).is_relative_to(state) else None

@@ -26,13 +26,15 @@ SITE_KEY = bytes(range(32))
 
 
 class NodePort:
-    """The node's end of a cable: the gateway opens `path`."""
+    """The node's end of a cable: the gateway opens `path`, a link (who knows it later finds no other test's cable)."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: Path) -> None:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        self.path = os.ttyname(self._slave)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(self._slave))
+        self.path = str(link)
         self._decoder = frame.Decoder()
         self._heard: list[bytes] = []
 
@@ -100,8 +102,8 @@ class GatewayProcess:
         """`ports` are made for the test to play nodes on; `cables` and `brokers` lead to real ones."""
         self.folder, self.world = folder, world
         self.signer: keys.Signer = world.signers[name]
-        self.ports = [NodePort() for _ in range(ports)]
         folder.mkdir()
+        self.ports = [NodePort(folder / f"cable-{number}") for number in range(ports)]
         secret_file.write_new(folder / "gateway.key", keys.format_secret(self.signer))
         secret_file.write_new(folder / "token", world.secret(f"token {name}").hex() + "\n")
         secret_file.write_new(folder / "site.key", f"tallystick-site-v1 {SITE_KEY.hex()}\n")

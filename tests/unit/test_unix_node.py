@@ -73,7 +73,7 @@ def simulation(folder: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tallystick_tools", "node", "simulate", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("port /dev/pts/")
+    assert process.stdout.readline() == f"port {folder}/port\n"
     return process
 
 

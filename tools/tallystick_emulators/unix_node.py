@@ -56,7 +56,12 @@ class UnixNode:
         self._master, self._slave = pty.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        self.port = os.ttyname(self._slave)
+        self.device = os.ttyname(self._slave)
+        # Its number is given away again at once: who still has the old path must not find another node's cable there.
+        link = folder.absolute() / "port"
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.device)
+        self.port = str(link)
 
     @property
     def log(self) -> Path:
@@ -164,10 +169,11 @@ class UnixNode:
     def _asleep_s(self) -> float | None:
         """How long the node asked to sleep; None when it did not."""
         told = self.rtc_memory.with_name(self.rtc_memory.name + ".sleep")
-        if not told.exists():
+        try:
+            milliseconds = int(told.read_text("ascii"))
+            told.unlink()
+        except FileNotFoundError:  # it did not sleep, or lost its power just now
             return None
-        milliseconds = int(told.read_text("ascii"))
-        told.unlink()
         return milliseconds / 1000
 
     def _unplug(self) -> "subprocess.Popen[bytes] | None":
@@ -217,6 +223,8 @@ class UnixNode:
     def close(self) -> None:
         """Stop, and give the port back."""
         self.stop()
+        if self._slave >= 0:
+            Path(self.port).unlink(missing_ok=True)
         for number in (self._master, self._slave):
             if number >= 0:
                 os.close(number)

@@ -70,12 +70,8 @@ def simulate(
         # Two nodes on one flash would use each other's numbers. The node holds the lock too: it may outlive us.
         with lock_file.held(directory / "lock", taken) as lock, UnixNode(directory, settings, held=[lock]) as node:
             node.start()
-            link(directory / "port", node.port)
-            try:
-                print(f"port {node.port}\nlog  {node.log}", flush=True)
-                return _watch(node)
-            finally:
-                (directory / "port").unlink(missing_ok=True)
+            print(f"port {node.port}\nlog  {node.log}", flush=True)
+            return _watch(node)
     except (NodeError, FileError) as error:
         print(f"could not run: {error}", file=sys.stderr)
         return 2
@@ -103,12 +99,6 @@ def _sensor_complaint(sensors: str, fault: str) -> str | None:
     if fault and not (kind in room_sensors.FAULTS and _EXCURSION.fullmatch(times)):
         return f"--fault must be one of {', '.join(room_sensors.FAULTS)} with ,START_S,DURATION_S, not {fault!r}"
     return None
-
-
-def link(path: Path, port: str) -> None:
-    """Make `path` a link to the pty, in place of one that an earlier run left."""
-    path.unlink(missing_ok=True)
-    path.symlink_to(port)
 
 
 def _watch(node: UnixNode) -> int:
