@@ -163,7 +163,7 @@ def fsck(*, config: Path) -> int:
 
 
 @reporting(ServiceRefused, failures=FAILURES)
-def export_readings(*, config: Path, out: Path) -> int:
+def export_readings(*, config: Path, out: Path, force: bool = False) -> int:
     """Write every reading of the log once, as a CBOR sequence.
 
     Each item is [ledger index, leaf index in the gateway's tree, received_ms or null, verdict, reading].
@@ -177,6 +177,8 @@ def export_readings(*, config: Path, out: Path) -> int:
         The cloud.toml of this ledger. The service may run meanwhile.
     out
         The file to write.
+    force
+        Write over a file that is there already.
     """
     ledger = open_ledger(configuration.load(config))
     count = 0
@@ -187,13 +189,15 @@ def export_readings(*, config: Path, out: Path) -> int:
             count += 1
             yield item
 
-    whole_file.write(out, items())
+    whole_file.write_output(out, items(), force=force)
     print(f"{count} readings")
     return DONE
 
 
 @reporting(ServiceRefused, failures=FAILURES)
-def evidence_reading(thumbprint: str, seq: int, *, token_file: Path, out: Path, url: str = DEFAULT_URL) -> int:
+def evidence_reading(
+    thumbprint: str, seq: int, *, token_file: Path, out: Path, force: bool = False, url: str = DEFAULT_URL
+) -> int:
     """Fetch the bundle that proves one reading.
 
     Example:
@@ -209,15 +213,24 @@ def evidence_reading(thumbprint: str, seq: int, *, token_file: Path, out: Path, 
         The file with the API token.
     out
         The file to write.
+    force
+        Write over a file that is there already.
     url
         The ledger's address.
     """
-    return _fetch(url, token_file, out, f"/evidence/readings/{_name(thumbprint)}/{_number(seq)}")
+    return _fetch(url, token_file, out, force, f"/evidence/readings/{_name(thumbprint)}/{_number(seq)}")
 
 
 @reporting(ServiceRefused, failures=FAILURES)
 def evidence_window(
-    thumbprint: str, first: int, last: int, *, token_file: Path, out: Path, url: str = DEFAULT_URL
+    thumbprint: str,
+    first: int,
+    last: int,
+    *,
+    token_file: Path,
+    out: Path,
+    force: bool = False,
+    url: str = DEFAULT_URL,
 ) -> int:
     """Fetch the bundle that proves a window of readings.
 
@@ -238,17 +251,21 @@ def evidence_window(
         The file with the API token.
     out
         The file to write.
+    force
+        Write over a file that is there already.
     url
         The ledger's address.
     """
     if first > last:
         raise UsageError(f"a window runs from its first reading to its last, not from {first} to {last}")
     path = f"/evidence/readings/{_name(thumbprint)}"
-    return _fetch(url, token_file, out, path, first=_number(first), last=_number(last))
+    return _fetch(url, token_file, out, force, path, first=_number(first), last=_number(last))
 
 
 @reporting(ServiceRefused, failures=FAILURES)
-def evidence_decision(identity: str, *, token_file: Path, out: Path, url: str = DEFAULT_URL) -> int:
+def evidence_decision(
+    identity: str, *, token_file: Path, out: Path, force: bool = False, url: str = DEFAULT_URL
+) -> int:
     """Fetch the bundle from which a decision is recomputed.
 
     Example:
@@ -262,15 +279,17 @@ def evidence_decision(identity: str, *, token_file: Path, out: Path, url: str = 
         The file with the API token.
     out
         The file to write.
+    force
+        Write over a file that is there already.
     url
         The ledger's address.
     """
-    return _fetch(url, token_file, out, f"/evidence/decisions/{_name(identity)}")
+    return _fetch(url, token_file, out, force, f"/evidence/decisions/{_name(identity)}")
 
 
-def _fetch(url: str, token_file: Path, out: Path, path: str, **query: int) -> int:
+def _fetch(url: str, token_file: Path, out: Path, force: bool, path: str, **query: int) -> int:
     content = Client(url, token_file).bundle(path, **query)
-    whole_file.write(out, [content])
+    whole_file.write_output(out, [content], force=force)
     print(f"{out}: {len(content)} bytes")
     return DONE
 

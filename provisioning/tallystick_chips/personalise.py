@@ -37,7 +37,7 @@ def write(desk: Desk, order: TagOrder, *, duplicate: DuplicateCheck = _nobody, d
     _refuse_known(desk.history(), duplicate(work.bench.uid))
     work.check_factory()
     if dry_run:
-        return desk.outcome("planned", "nothing is against it", "write it")
+        return desk.outcome("planned", "nothing is against it", "write it", code="would-write")
     desk.note(
         "begin",
         chip=order.chip,

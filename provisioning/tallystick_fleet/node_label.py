@@ -16,7 +16,9 @@ def of_node(node: KnownNode) -> Label:
 
 
 @reporting()
-def labels(*, table: Path = Path("nodes.db"), pdf: Path | None = None, zpl: Path | None = None) -> int:
+def labels(
+    *, table: Path = Path("nodes.db"), pdf: Path | None = None, zpl: Path | None = None, force: bool = False
+) -> int:
     """Print the labels of the working nodes, 50 x 30 mm: QR code of the node's key, name, serial number.
 
     Example:
@@ -30,6 +32,8 @@ def labels(*, table: Path = Path("nodes.db"), pdf: Path | None = None, zpl: Path
         PDF to write, one label a page.
     zpl
         ZPL to write, for a label printer of 203 dpi.
+    force
+        Write over a file that is there already.
     """
     if pdf is None and zpl is None:
         raise UsageError("give --pdf FILE or --zpl FILE")
@@ -39,6 +43,6 @@ def labels(*, table: Path = Path("nodes.db"), pdf: Path | None = None, zpl: Path
         raise PlanError("no node works yet: there is nothing to stick a label on")
     for path, pages in ((pdf, label_pdf.pages), (zpl, label_zpl.pages)):
         if path is not None:
-            whole_file.write(path, [pages(made)])
+            whole_file.write_output(path, [pages(made)], force=force)
             print(f"{len(made)} labels in {path}")
     return DONE

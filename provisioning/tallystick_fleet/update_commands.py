@@ -36,6 +36,7 @@ def sign_config(
     target: str | None = None,
     version: int | None = None,
     days: int = DEFAULT_DAYS,
+    force: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Sign a configuration for nodes, written as TOML.
@@ -62,6 +63,8 @@ def sign_config(
         Its number; default: the seconds since 1970, so that a later one is always higher.
     days
         How long nodes may take it.
+    force
+        Write over a file that is there already.
     dry_run
         Check the settings and the key; write nothing.
     """
@@ -72,7 +75,7 @@ def sign_config(
         data = update_manifest.config(signer, order, text, secrets.token_bytes)
     except StatementFileError as error:
         raise StatementFileError(f"{settings}: {error}") from None
-    return _write(data, out, dry_run)
+    return _write(data, out, force, dry_run)
 
 
 @reporting()
@@ -86,6 +89,7 @@ def sign_firmware(
     target: str | None = None,
     version: int | None = None,
     days: int = DEFAULT_DAYS,
+    force: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Sign a firmware image of `tools/build-firmware` for nodes.
@@ -115,6 +119,8 @@ def sign_firmware(
         Its number; default: the seconds since 1970, so that a later one is always higher.
     days
         How long nodes may take it.
+    force
+        Write over a file that is there already.
     dry_run
         Check image and key; write nothing.
     """
@@ -125,7 +131,7 @@ def sign_firmware(
         data = update_manifest.firmware(signer, order, content, secrets.token_bytes, board)
     except StatementFileError as error:
         raise StatementFileError(f"{image}: {error}") from None
-    return _write(data, out, dry_run)
+    return _write(data, out, force, dry_run)
 
 
 @reporting()
@@ -213,12 +219,12 @@ def _order(trust: Path, target: str | None, version: int | None, days: int) -> u
     return update_manifest.Order(read_trust(trust).origin, number, now_ms + days * MS_PER_DAY, kid)
 
 
-def _write(data: bytes, out: Path, dry_run: bool) -> int:
+def _write(data: bytes, out: Path, force: bool, dry_run: bool) -> int:
     found = manifest.parse(data)
+    whole_file.write_output(out, [data], force=force, dry_run=dry_run)
     if dry_run:
         print(f"would write {out}: {found.kind} version {found.version}, {len(data)} bytes")
         return DONE
-    whole_file.write(out, [data])
     print(f"wrote {out}: {found.kind} version {found.version}, identity {found.identity.hex()}")
     return DONE
 

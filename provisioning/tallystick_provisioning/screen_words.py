@@ -9,6 +9,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     # the big word
     "waiting": ("PUT A TAG DOWN", "请放上标签"),
     "working": ("HOLD STILL", "请勿移动"),
+    "planned": ("WOULD WRITE", "可以写入"),
     "done": ("DONE - TAKE IT AWAY", "完成，请取走"),
     "wrong": ("WRONG - TAKE IT AWAY", "有误，请取走"),
     "reader": ("READER IS GONE - PLUG IT IN", "读写器断开，请重新连接"),

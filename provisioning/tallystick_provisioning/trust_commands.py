@@ -135,6 +135,7 @@ def sign(
     trust: Path,
     ledger: str | None = None,
     out: Path | None = None,
+    force: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Sign a statement that is written as TOML, print its identity, and post it.
@@ -158,6 +159,8 @@ def sign(
         Address of the ledger to post it to; default: do not post.
     out
         File to write the statement to.
+    force
+        Write over a file that is there already.
     dry_run
         Check the fields and the key; sign, write and post nothing.
     """
@@ -178,7 +181,7 @@ def sign(
         return DONE
     data = statement.build(signer, kind, fields)
     if out is not None:
-        whole_file.write(out, [data])
+        whole_file.write_output(out, [data], force=force)
     if client is not None:
         client.post(data)
     print(statement.parse(data).identity.hex())

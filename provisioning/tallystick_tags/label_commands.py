@@ -10,7 +10,9 @@ from tallystick_tags.tag_job import LOCKED, WRITTEN, Job
 
 
 @reporting()
-def labels(job: Path, *, pdf: Path | None = None, zpl: Path | None = None, every: bool = False) -> int:
+def labels(
+    job: Path, *, pdf: Path | None = None, zpl: Path | None = None, every: bool = False, force: bool = False
+) -> int:
     """Print the labels of the written tags, 50 x 30 mm: QR, GS1 DataMatrix, serial, GTIN and name.
 
     Example:
@@ -26,6 +28,8 @@ def labels(job: Path, *, pdf: Path | None = None, zpl: Path | None = None, every
         ZPL to write, for a label printer of 203 dpi; send it to the printer as it is.
     every
         Labels of all rows, also of those that have no tag yet.
+    force
+        Write over a file that is there already.
     """
     if pdf is None and zpl is None:
         raise UsageError("give --pdf FILE or --zpl FILE")
@@ -36,6 +40,6 @@ def labels(job: Path, *, pdf: Path | None = None, zpl: Path | None = None, every
         raise JobError("no tag is written yet; --every prints the labels of all rows")
     for path, pages in ((pdf, label_pdf.pages), (zpl, label_zpl.pages)):
         if path is not None:
-            whole_file.write(path, [pages(made)])
+            whole_file.write_output(path, [pages(made)], force=force)
             print(f"{len(made)} labels in {path}")
     return DONE

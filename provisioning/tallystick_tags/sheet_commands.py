@@ -36,6 +36,7 @@ def write(
     at: datetime | None = None,
     lang: Literal["en", "zh"] | None = None,
     json: bool = False,
+    force: bool = False,
     dry_run: bool = False,
 ) -> int:
     """Close the day: one PDF over its tag jobs and nodes, and beside it (.cose) the installer's signature over it.
@@ -64,6 +65,8 @@ def write(
         Language; default: that of the system.
     json
         Print JSON.
+    force
+        Write over a file that is there already.
     dry_run
         Make it and say what it came to; write nothing.
     """
@@ -81,10 +84,7 @@ def write(
         totals = {name: sheet.totals(one) for name, one in jobs.items()}
     document, pages = sheet_pdf.draw(made)
     signed = sheet_statement.build(signer, origin, document, made_ms)
-    if not dry_run:
-        whole_file.write(pdf, [document])
-        # A crash here leaves a sheet that nobody signed: the same command with the same --at signs it.
-        whole_file.write(_beside(pdf), [signed])
+    _write_both(pdf, document, signed, force, dry_run)
     told = {
         "sheet": str(pdf), "signature": str(_beside(pdf)), "pages": pages, "made_ms": made_ms,
         "sha256": hashlib.sha256(document).hexdigest(), "identity": statement.parse(signed).identity.hex(),
@@ -132,6 +132,14 @@ def verify(pdf: Path, *, installer: str, signature: Path | None = None, json: bo
     print(f"{pdf} is byte for byte what this installer signed; made {sheet.moment(made)} UTC, for {origin}")
     print("NOT shown: that what it lists is in the ledger. Ask there for the identities that it gives")
     return DONE
+
+
+def _write_both(pdf: Path, document: bytes, signed: bytes, force: bool, dry_run: bool) -> None:
+    """First both are looked at: neither is written where the other may not be."""
+    for is_look in (True, dry_run):
+        whole_file.write_output(pdf, [document], force=force, dry_run=is_look)
+        # A crash here leaves a sheet that nobody signed: the same command with the same --at signs it.
+        whole_file.write_output(_beside(pdf), [signed], force=force, dry_run=is_look)
 
 
 @contextmanager

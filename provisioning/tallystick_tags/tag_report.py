@@ -21,7 +21,9 @@ _FORMULA = ("=", "+", "-", "@", "\t")  # a spreadsheet would run a cell that beg
 
 
 @reporting()
-def report(job: Path, *, json: bool = False, csv: Path | None = None, every: bool = False) -> int:
+def report(
+    job: Path, *, json: bool = False, csv: Path | None = None, every: bool = False, force: bool = False
+) -> int:
     """Say how far a job is: counts, rejects by reason, open rows. Exit code 1 while a row has no tag.
 
     Example:
@@ -37,11 +39,13 @@ def report(job: Path, *, json: bool = False, csv: Path | None = None, every: boo
         Write every row to this CSV file, which any spreadsheet opens.
     every
         Show every row, not only those that are open.
+    force
+        Write over a file that is there already.
     """
     with Job(job) as opened:
         told = collect(opened)
         if csv is not None:
-            whole_file.write(csv, [as_csv(told)])
+            whole_file.write_output(csv, [as_csv(told)], force=force)
         if json:
             print(dumps(told, ensure_ascii=False, indent=2))
         else:

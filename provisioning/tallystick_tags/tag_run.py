@@ -25,7 +25,7 @@ from tallystick_tags.tag_signing import Signing, note_sent
 
 TRIES = 3  # of a tag that moved while it was written and lies there again
 
-Kind = Literal["waiting", "working", "done", "wrong", "reader", "finished"]
+Kind = Literal["waiting", "working", "planned", "done", "wrong", "reader", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Run:
                 outcome = personalise.write(self._desk(uid), self.job.order(item), dry_run=True)
         finally:
             self._antenna.close()
-        self._show("done" if outcome.good else "wrong", item, uid, outcome=outcome, seconds=0.0)
+        self._show("planned" if outcome.good else "wrong", item, uid, outcome=outcome)
         return outcome
 
     def settle(self) -> None:

@@ -25,6 +25,7 @@ _SHOWN_TAGS = 5
 _SIGNS: dict[Kind, tuple[str, str, str]] = {  # sign, the same in ASCII, colours
     "waiting": ("…", "...", "bold white on blue"),
     "working": ("●", "(o)", "bold black on yellow"),
+    "planned": ("?", "?", "bold white on blue"),
     "done": ("✓", "OK", "bold black on green"),
     "wrong": ("✗", "XX", "bold white on red"),
     "reader": ("!", "!!", "bold white on red"),
@@ -58,6 +59,8 @@ class Lines:
         if moment.kind == "done" and moment.item is not None:
             pace = f"{moment.seconds or 0:.1f} s, {self._words['left']} {moment.progress.left}"
             return f"ok    {done}  {_named(self._words, moment)}  {pace}"
+        if moment.kind == "planned":
+            return f"{self._words['planned'].lower()}  {_named(self._words, moment)}"
         if moment.kind == "wrong" and moment.outcome is not None:
             reason, action = self._words.why(moment.outcome.code, moment.outcome.reason, moment.outcome.next_action)
             return f"WRONG {done}  {_named(self._words, moment)}  {moment.outcome.code}: {reason}; {action}"

@@ -74,7 +74,7 @@ def test_from_a_sync_to_a_verified_bundle(site: Site, gateway: TestGateway, tmp_
 
     options: list[str | Path] = ["--url", cloud.url, "--token-file", cloud.token_file]
     for words in (["reading", node, "5"], ["window", node, "2", "4"]):
-        done = cloud.run("cloud", "evidence", *words, *options, "--out", tmp_path / "bundle.zip")
+        done = cloud.run("cloud", "evidence", *words, *options, "--force", "--out", tmp_path / "bundle.zip")
         assert done.returncode == 0, done.stderr
         assert Evidence((tmp_path / "bundle.zip").read_bytes(), site.world.trust).manifest.kind == words[0]
     done = cloud.run("cloud", "evidence", "reading", node, "6", *options, "--out", tmp_path / "no.zip")

@@ -72,6 +72,11 @@ def test_the_whole_day(desk: Desk, field: Field, link: str, installer_ledger: Ht
     send = ["tag", "sync", desk.path("job"), *desk.signs(), "--ledger", installer_ledger.url]
     assert "the ledger has 3 more statements, 0 wait, 0 were refused" in desk.run(*send)
     assert "the ledger has 0 more statements, 0 wait, 0 were refused" in desk.run(*send)
+    before = desk.path("rows.csv").read_bytes()
+    for words in (["report", "--csv"], ["labels", "--pdf"], ["labels", "--zpl"]):
+        told = desk.refused("tag", words[0], desk.path("job"), words[1], desk.path("rows.csv"), code=2)
+        assert "rows.csv: is there already" in told
+    assert desk.path("rows.csv").read_bytes() == before, "an input that is named as an output stays"
     desk.run("tag", "report", desk.path("job"), "--csv", desk.path("r.csv"))
     assert desk.path("r.csv").read_bytes().decode("utf-8-sig").splitlines()[1].startswith(f"2,{GTIN},S0,冻虾 0,ntag424")
     assert desk.report()["queued"] == 0
@@ -87,6 +92,8 @@ def test_labels_come_out_while_tags_are_written(desk: Desk, field: Field, link: 
     code, lines = desk.write(field, link, tags[1:], master, "--printer", desk.path("gone/printer"))
     assert code == 0, lines
     assert "labels of rows 3 were not printed" in lines[-1]
+    told = desk.refused("tag", "write", desk.path("job"), *desk.at_reader(link, master), "--printer", master, code=2)
+    assert "holds something else than labels" in told
 
 
 def test_a_dry_run_writes_nothing(desk: Desk, field: Field, link: str) -> None:
@@ -95,8 +102,10 @@ def test_a_dry_run_writes_nothing(desk: Desk, field: Field, link: str) -> None:
     tag = blank("ntag424", 0)
     before = tag.to_bytes()
     field.put(tag)
-    words = ["tag", "write", desk.path("job"), *desk.at_reader(link, master), "--dry-run"]
-    assert "row 2  serial S0  tag 04000000000000" in desk.run(*words)
+    at = [*desk.at_reader(link, master), "--printer", desk.path("zpl")]
+    words = ["tag", "write", desk.path("job"), *at, "--dry-run"]
+    assert desk.run(*words) == "would write  row 2  serial S0  tag 04000000000000\n"
+    assert not desk.path("zpl").exists(), "no label comes out"
     assert desk.report()["counts"]["waiting"] == 1
     assert tag.to_bytes() == before
     assert not desk.path("job.journal").exists()

@@ -1,9 +1,11 @@
 """A ledger that drips, talks without end or packs its answer holds nobody: a real server on a loopback port."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,12 +33,9 @@ def server(talk: Talk) -> Iterator[str]:
                 connection, _ = listening.accept()
             except OSError:
                 return
-            with connection:
+            with connection, contextlib.suppress(OSError):
                 connection.recv(65_536)
-                try:
-                    talk(lambda data: _send(connection, data, over))
-                except OSError:
-                    continue
+                talk(partial(_send, connection, over))
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve, args=[listening])
@@ -49,7 +48,7 @@ def server(talk: Talk) -> Iterator[str]:
             thread.join(AT_MOST_S)
 
 
-def _send(connection: socket.socket, data: bytes, over: threading.Event) -> None:
+def _send(connection: socket.socket, over: threading.Event, data: bytes) -> None:
     if over.is_set():
         raise OSError
     connection.sendall(data)

@@ -164,6 +164,36 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
         whole_file.write(tmp_path, [b"x"])
 
 
+def test_no_file_is_overwritten_by_mistake(tmp_path: Path) -> None:
+    """An input, or another program's file, that is named as the output stays; the same bytes again are no mistake."""
+    path, link, chunks = tmp_path / "rows.csv", tmp_path / "link", [b"row,", b"gtin"]
+    path.write_bytes(b"GTIN,serial")
+    link.symlink_to(path)
+    for name in (path, link):
+        with pytest.raises(FileError, match="is there already; choose another name, or write over it with --force"):
+            whole_file.write_output(name, chunks, force=False)
+    for dry_run in (True, False):
+        whole_file.write_output(path, chunks, force=True, dry_run=dry_run)
+        assert path.read_bytes() == (b"GTIN,serial" if dry_run else b"row,gtin")
+    whole_file.write_output(path, chunks, force=False)
+    for other in ([b"row,gtin,"], [b"row,"], [], [b"row,gtiN"]):
+        with pytest.raises(FileError, match="--force"):
+            whole_file.write_output(path, other, force=False, dry_run=True)
+    whole_file.write_output(tmp_path / "new", chunks, force=False)
+    assert (tmp_path / "new").read_bytes() == b"row,gtin"
+
+
+@pytest.mark.parametrize(
+    "begins", [b"SQLite format 3\0...", b"tallystick-secret-v1 ...", b"\x84\x71tallystick-job-v1..."]
+)
+def test_a_job_or_a_key_is_not_overwritten_on_demand_either(tmp_path: Path, begins: bytes) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(begins)
+    with pytest.raises(FileError, match="never overwritten"):
+        whole_file.write_output(path, [b"x"], force=True)
+    assert path.read_bytes() == begins
+
+
 @pytest.mark.parametrize("text", ['a"b', "a\\b", "a\nb", "x = 1 # y", "ä/log", "\u202e"])
 def test_every_text_survives_toml(text: str) -> None:
     assert tomllib.loads(f"a = {toml_text.quoted(text)}") == {"a": text}

@@ -157,6 +157,19 @@ def test_a_dry_run_writes_no_sheet(desk: Path, capsys: pytest.CaptureFixture[str
     assert sorted(path.name for path in desk.iterdir()) == before
 
 
+def test_a_sheet_replaces_no_other_file(desk: Path) -> None:
+    """Neither the PDF nor the signature beside it; one that a crash left without its signature is signed."""
+    (desk / "day.pdf.cose").write_bytes(b"foreign")
+    done = command(*WRITE)
+    assert (done.returncode, "day.pdf.cose: is there already" in done.stderr) == (2, True)
+    assert not (desk / "day.pdf").exists()
+    assert command(*WRITE, "--force").returncode == 0
+    signed = (desk / "day.pdf.cose").read_bytes()
+    (desk / "day.pdf.cose").unlink()
+    assert command(*WRITE).returncode == 0, "the same sheet again"
+    assert (desk / "day.pdf.cose").read_bytes() == signed
+
+
 def test_one_flipped_byte_of_the_sheet_is_noticed() -> None:
     document = b"%PDF-1.7 a day"
     data = sheet_statement.build(INSTALLER, ORIGIN, document, MADE_MS)

@@ -23,6 +23,7 @@ from tallystick_proof.errors import CannotTell, TrustError
 from tallystick_proof.evidence import Progress, no_progress
 from tallystick_proof.trust import MAX_TRUST_BYTES, Trust
 from tallystick_provisioning import whole_file
+from tallystick_provisioning.errors import FileError
 from tallystick_tools import verify_report, verify_text
 from tallystick_tools.outcome import CANNOT_TELL, Expectation, Outcome, walk
 from tallystick_tools.verify_text import plain
@@ -37,6 +38,7 @@ def verify(
     expect: str | None = None,
     json: bool = False,
     report: Path | None = None,
+    force: bool = False,
     unwitnessed_ok: bool = False,
 ) -> int:
     """Check a bundle offline, back to the sensor's signature.
@@ -59,6 +61,8 @@ def verify(
         Print one JSON object instead of text.
     report
         Also write one HTML page that needs nothing else.
+    force
+        Write over a file that is there already.
     unwitnessed_ok
         Accept a ledger for which no witnesses vouch, with a remark.
     """
@@ -69,7 +73,7 @@ def verify(
     try:
         outcome = _outcome(bundle, trust, expect, unwitnessed_ok)
         if report is not None:
-            outcome = _written(report, outcome)
+            outcome = _written(report, outcome, force)
         if json:
             print(dumps(verify_text.as_json(outcome)))
         else:
@@ -127,10 +131,12 @@ def _read(path: Path, most: int) -> bytes:
         raise CannotTell(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _written(path: Path, outcome: Outcome) -> Outcome:
+def _written(path: Path, outcome: Outcome, force: bool) -> Outcome:
     """The outcome, or why its page could not be written: then nobody may rely on what was asked for."""
     try:
-        whole_file.write(path, [verify_report.page(outcome).encode()])
+        whole_file.write_output(path, [verify_report.page(outcome).encode()], force=force)
+    except FileError as error:
+        return Outcome(missing=str(error))
     except (OSError, ValueError) as error:
         return Outcome(missing=f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
     return outcome
