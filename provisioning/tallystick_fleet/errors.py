@@ -6,6 +6,7 @@ ProvisioningError           exit 2: it could not run
     Refused                 exit 1: somebody said no
         InterpreterError    a file that is no MicroPython for a board, or not for this board
             FlashNotBlank   the board holds a program
+            NotErased       the board holds a node, or nobody agreed to erase it
         SelfTestFailed      a node whose first readings do not hold
         PlanError           a plan of nodes or a roll-out that cannot be carried out
 """
@@ -27,6 +28,10 @@ class InterpreterError(Refused):
 
 class FlashNotBlank(InterpreterError):
     """The board holds a program, whoever wrote it."""
+
+
+class NotErased(InterpreterError):
+    """The board holds a node, or nobody agreed to erase it."""
 
 
 class SelfTestFailed(Refused):

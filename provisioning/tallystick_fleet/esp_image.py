@@ -16,6 +16,7 @@ MAGIC = 0xE9
 MAX_SEGMENTS = 16  # the chip's ROM loads no more
 HEADER_BYTES = 24
 TABLE_ADDRESS = 0x8000  # of the partition table, in the flash of every ESP32
+TABLE_BYTES = 0xC00
 ANY_REVISION = 0xFFFF
 _TABLE_ENTRIES, _ENTRY, _ENTRY_MAGIC, _APP = 95, struct.Struct("<HBBII16sI"), 0x50AA, 0
 _HEADER = struct.Struct("<BBBBI BBBBHBHH4sB")
@@ -60,17 +61,21 @@ def _header(name: str, data: bytes, start: int) -> tuple[int, ...]:
     return _HEADER.unpack_from(data, start)
 
 
+def program_addresses(table: bytes) -> Iterator[int]:
+    """Where in the flash the programs of a partition table start; none when it is no such table."""
+    for at in range(0, min(len(table), _TABLE_ENTRIES * _ENTRY.size) - _ENTRY.size + 1, _ENTRY.size):
+        magic, kind, _, address, *_ = _ENTRY.unpack_from(table, at)
+        if magic != _ENTRY_MAGIC:
+            break
+        if kind == _APP:
+            yield address
+
+
 def _programs(name: str, data: bytes, offset: int) -> Iterator[int]:
     """Where in `data` the programs of its partition table start. There is at least one."""
     found = False
-    for number in range(_TABLE_ENTRIES):
-        at = TABLE_ADDRESS - offset + number * _ENTRY.size
-        if at + _ENTRY.size > len(data):
-            break
-        magic, kind, _, address, *_ = _ENTRY.unpack_from(data, at)
-        if magic != _ENTRY_MAGIC:
-            break
-        if kind == _APP and 0 <= address - offset < len(data):
+    for address in program_addresses(data[TABLE_ADDRESS - offset : TABLE_ADDRESS - offset + TABLE_BYTES]):
+        if 0 <= address - offset < len(data):
             found = True
             yield address - offset
     if not found:

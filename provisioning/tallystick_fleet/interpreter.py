@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tallystick_fleet import esp_image, esp_loader, uf2_image
+from tallystick_fleet import esp_image, esp_tool, uf2_image
 from tallystick_fleet.errors import InterpreterError
 from tallystick_fleet.esp_image import EspImage
 from tallystick_fleet.uf2_image import Uf2Image
@@ -31,7 +31,7 @@ def parse(name: str, data: bytes) -> Interpreter:
     if data[:1] != bytes([esp_image.MAGIC]):
         raise InterpreterError(f"{name}: neither an ESP32's .bin (begins with {esp_image.MAGIC:#x}) nor a .uf2 file")
     number = esp_image.chip_id(name, data)
-    chip = esp_loader.chip(number)
+    chip = esp_tool.chip(number)
     if chip is None:
         raise InterpreterError(f"{name}: for chip number {number}, which esptool does not know")
     return esp_image.parse(name, data, chip.name, chip.offset)

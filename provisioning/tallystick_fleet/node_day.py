@@ -26,7 +26,7 @@ from tallystick_provisioning.trust_setup import AUTHORITIES, SITE_KEY, TRUST, re
 class Day:
     """What is given: which boards are connected, the plan by serial number, what all nodes share, the site's list.
 
-    `drives`: what fills Picos that have no MicroPython yet.
+    `drives`: what fills Picos that have no MicroPython yet. `ending` hears when nothing more begins.
     """
 
     find: Boards
@@ -35,6 +35,7 @@ class Day:
     nodes: NodeTable
     view: NodeView
     drives: DriveWatch | None = None
+    ending: Callable[[], None] = lambda: None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
 
     def run(self, parallel: int, count: int | None) -> set[str]:
@@ -53,8 +54,12 @@ class Day:
 
         with nullcontext() if self.drives is None else closing(self.drives):
             self._look(self.find())
-            watch.run(enough, self._look, self.view.ending)
+            watch.run(enough, self._look, self._ending)
         return watch.handled
+
+    def _ending(self) -> None:
+        self.view.ending()
+        self.ending()
 
     def _look(self, connected: list[Board]) -> None:
         self.view.twins(twins(connected))

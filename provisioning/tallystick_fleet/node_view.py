@@ -16,23 +16,34 @@ from rich.text import Text
 
 from tallystick_fleet.boards import TWINS
 from tallystick_fleet.node_table import KnownNode
-from tallystick_fleet.provision_node import DONE, ENROL, FLASH, INTERPRETER, NEXT_ACTION, TEST, NodeReport
+from tallystick_fleet.provision_node import (
+    DONE,
+    ENROL,
+    ERASE,
+    FLASH,
+    INTERPRETER,
+    NEXT_ACTION,
+    TEST,
+    NodeReport,
+)
 from tallystick_provisioning.screen_words import Language
 
 # Never colour alone: every state is a word too.
 WORDS = {
     "en": {"done": "ok", "failed": "FAILED", "left": "left", "more": "more failed: `tallystick node list` has them all",
            "ending": "ending: waiting for the boards that are being worked on", "do": "do",
-           "waiting": "plug in a board; Ctrl-C ends", "again": "was enrolled already; tested again"},
+           "waiting": "plug in a board; Ctrl-C ends", "again": "was enrolled already; tested again",
+           "erase": "{serial} holds {holds}. Erase ALL of it for good? y + Enter: yes; Enter: no"},
     "zh": {"done": "正常", "failed": "失败", "left": "剩余", "more": "块失败未显示,见 tallystick node list",
            "ending": "正在结束:等待进行中的电路板", "do": "处理",
-           "waiting": "请接入电路板;按 Ctrl-C 结束", "again": "此前已登记,本次仅重新测试"},
+           "waiting": "请接入电路板;按 Ctrl-C 结束", "again": "此前已登记,本次仅重新测试",
+           "erase": "{serial} 内有 {holds}。全部擦除且无法恢复?输入 y 回车:擦除;直接回车:不擦"},
 }
 STEP_WORDS = {
-    "en": {"connect": "connect", INTERPRETER: "MicroPython", FLASH: "copy files", ENROL: "enrol", TEST: "first reading",
-           DONE: "works"},
-    "zh": {"connect": "连接", INTERPRETER: "写入解释器", FLASH: "写入程序", ENROL: "登记", TEST: "首次读数",
-           DONE: "正常"},
+    "en": {"connect": "connect", INTERPRETER: "MicroPython", ERASE: "erase", FLASH: "copy files", ENROL: "enrol",
+           TEST: "first reading", DONE: "works"},
+    "zh": {"connect": "连接", INTERPRETER: "写入解释器", ERASE: "擦除", FLASH: "写入程序", ENROL: "登记",
+           TEST: "首次读数", DONE: "正常"},
 }
 ACTION_WORDS = {
     "en": NEXT_ACTION,
@@ -58,6 +69,7 @@ class NodeView:
         self._names: dict[str, str] = {}
         self._reports: dict[str, NodeReport] = {}
         self._twins: set[str] = set()
+        self._question = ""
         has_screen = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(self.picture(), console=console, auto_refresh=False) if has_screen else None
 
@@ -77,6 +89,19 @@ class NodeView:
     def ending(self) -> None:
         """Told to stop: what runs is finished, nothing more begins."""
         self._say(self._words["ending"])
+
+    def question(self, serial: str, holds: str) -> None:
+        """A board may be erased if the person says so; "" takes the question away."""
+        with self._lock:
+            self._question = self._words["erase"].format(serial=serial, holds=holds) if holds else ""
+            if self._live:
+                self._live.update(self.picture(), refresh=True)
+            elif holds:
+                self._say(self._question)
+
+    def note(self, serial: str, text: str) -> None:
+        """Something that a person should know of a board that goes on."""
+        self._say(f"{serial}: {text}")
 
     def twins(self, serials: set[str]) -> None:
         """Serial numbers that two connected boards have; each is said once."""
@@ -124,10 +149,11 @@ class NodeView:
         lines += [self._failure(report) for report in shown]
         if len(failed) > len(shown):
             lines.append(Text(f"{len(failed) - len(shown)} {self._words['more']}", style="bold red"))
-        return Group(*lines, self._totals(len(failed)))
+        asked = [Text(self._question, style="bold reverse")] if self._question else []
+        return Group(*lines, self._totals(len(failed)), *asked)
 
     def _running(self, serial: str, step: str, percent: int) -> Text:
-        bar = f"{'#' * (percent // 10):.<10} {percent:3d} %" if step in (INTERPRETER, FLASH) else ""
+        bar = f"{'#' * (percent // 10):.<10} {percent:3d} %" if step in (INTERPRETER, ERASE, FLASH) else ""
         line = Text(_tail(serial).ljust(SERIAL_WIDTH), no_wrap=True, overflow="ellipsis")
         line.append(f"  {set_cell_size(self._names.get(serial, ''), 24)}  {set_cell_size(self._steps[step], 14)}{bar}")
         return line

@@ -1,20 +1,23 @@
 """One board, from blank to a working node, step by step: interpreter -> files -> hello -> enrol -> first reading.
 
 Each step is a line of the report. MicroPython itself is put only onto a board on which nothing answers, and only when a
-file of it is given.
+file of it is given. What holds another program is erased only where that is allowed (erasing).
 Repeating it does no harm: what is done already is found done. Whatever a board does ends in a NodeReport.
 """
 
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tallystick_fleet import esp_loader, flash_board, node_self_test
 from tallystick_fleet.boards import Board
 from tallystick_fleet.enrol_node import NodeJob, enrol_node, say_hello
-from tallystick_fleet.errors import BoardLost, FlashNotBlank, LoaderSilent, SelfTestFailed
+from tallystick_fleet.erasing import Erasing
+from tallystick_fleet.errors import BoardLost, FlashNotBlank, LoaderSilent, NotErased, SelfTestFailed
+from tallystick_fleet.esp_erase import Eraser
 from tallystick_fleet.esp_image import EspImage
+from tallystick_fleet.esp_tool import Line, Speeds
 from tallystick_fleet.first_reading import listen, open_port
 from tallystick_proof import keys
 from tallystick_provisioning.enrolments import NodeExtra
@@ -24,6 +27,7 @@ from tallystick_wire import reading
 from tallystick_wire.errors import WireError
 
 CONNECT, INTERPRETER, FLASH = "connect", "interpreter", "flash"
+ERASE = "erase"  # a part of INTERPRETER, told of while it lasts
 ENROL, TEST, DONE = "enrol", "self-test", "done"
 HELLO_TIMEOUT_S = 3.0  # a node answers in milliseconds; what is silent so long is asked whether it is blank
 NEW_HELLO_TIMEOUT_S = 1.0  # after MicroPython was written: a node there would be a surprise, the prompt is what counts
@@ -43,13 +47,22 @@ NEXT_ACTION = {
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """What holds for every node of a day's work. `files`: flash_board.tree_files; `interpreter`: for blank ESP32s."""
+    """What holds for every node of a day's work. `files`: flash_board.tree_files; `interpreter`: for blank ESP32s.
+
+    `erasing`: which others become blank; None: none.
+    """
 
     job: NodeJob
     files: list[tuple[str, bytes]]
     model: str
     port_of: Callable[[str], str | None] = lambda serial: None  # where a board is now, when that may change
     interpreter: EspImage | None = None
+    erasing: Erasing | None = None
+    speeds: Speeds = field(default_factory=Speeds)
+
+    def erases(self, serial: str) -> bool:
+        """Whether this board was named to be erased although it is a node."""
+        return self.erasing is not None and self.erasing.wants(serial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,9 @@ def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) 
     report = NodeReport(board.serial, board.port)
     steps = ((CONNECT, _connect), (INTERPRETER, _interpret), (FLASH, _flash), (ENROL, _enrol), (TEST, _test))
     for step, act in steps:
-        if (step == INTERPRETER and not report.is_silent) or (step == FLASH and report.public_key):
+        if (step == INTERPRETER and not (report.is_silent or plan.erases(board.serial))) or (
+            step == FLASH and report.public_key
+        ):
             continue
         report = replace(report, step=step)
         tell(board.serial, step, 0)
@@ -124,7 +139,9 @@ def _interpret(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell)
     """Put MicroPython onto a board on which nothing answers, unless it does answer after all: it may have been booting.
 
     After that whatever answers is met as ever, also a node that slept: the loader touches no flash that is not blank.
+    What stays silent is erased first, where that is allowed.
     """
+    report = replace(report, public_key=b"", firmware=b"")  # of a node that was named to be erased
     deadline = plan.job.monotonic() + CONNECT_TIMEOUT_S
     while True:
         try:
@@ -135,7 +152,7 @@ def _interpret(report: NodeReport, plan: NodePlan, extra: NodeExtra, tell: Tell)
                 return _asked(report, plan, HELLO_TIMEOUT_S)
             if plan.job.monotonic() >= deadline:
                 raise NodeRefused(f"neither a node, nor MicroPython, nor a blank board answers: {error}") from None
-        except FlashNotBlank as error:
+        except (FlashNotBlank, NotErased) as error:
             with suppress(NodeRefused, PortError, BoardLost):
                 return _restarted(report, plan, WOKEN_TIMEOUT_S)
             raise error
@@ -160,8 +177,26 @@ def _restarted(report: NodeReport, plan: NodePlan, within_s: float) -> NodeRepor
 def _install(report: NodeReport, plan: NodePlan, tell: Tell) -> None:
     if plan.interpreter is not None:
         port = plan.port_of(report.serial) or report.port
-        progress = lambda done, total: tell(report.serial, INTERPRETER, 100 * done // max(1, total))  # noqa: E731
-        esp_loader.install(port, plan.interpreter, progress)
+        line = Line(port, report.serial, plan.speeds, _percent(report, INTERPRETER, tell))
+        esp_loader.install(line, plan.interpreter, _eraser(report, plan, tell))
+
+
+def _eraser(report: NodeReport, plan: NodePlan, tell: Tell) -> Eraser | None:
+    """NotErased comes of it when the board is a node that nobody named, or when a person says no."""
+    allowed, serial = plan.erasing, report.serial
+    if allowed is None:
+        return None
+
+    def erased() -> None:
+        allowed.erased(serial)
+        tell(serial, INTERPRETER, 0)
+
+    progress = _percent(report, ERASE, tell)
+    return Eraser(lambda found: allowed.allow(serial, found), erased, progress, allowed.wants(serial))
+
+
+def _percent(report: NodeReport, step: str, tell: Tell) -> Callable[[int, int], None]:
+    return lambda done, total: tell(report.serial, step, 100 * done // max(1, total))
 
 
 def _asked(report: NodeReport, plan: NodePlan, hello_timeout_s: float) -> NodeReport:

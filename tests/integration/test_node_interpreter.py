@@ -25,6 +25,7 @@ from tallystick_fleet import esp_loader, flash_board, interpreter, node_day
 from tallystick_fleet.boards import Board
 from tallystick_fleet.errors import BoardLost, InterpreterError, LoaderSilent
 from tallystick_fleet.esp_image import EspImage
+from tallystick_fleet.esp_tool import Line, Speeds
 from tallystick_fleet.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_provisioning.enrolments import NO_EXTRA
 from tallystick_provisioning.outbox import Outbox
@@ -57,7 +58,7 @@ def image(chip: Chip = ESP32, seed: int = 1) -> EspImage:
 
 
 def install(board: EmulatedBoard, wanted: EspImage) -> None:
-    esp_loader.install(board.port, wanted, lambda done, total: None)
+    esp_loader.install(Line(board.port, "SN-1", Speeds()), wanted)
 
 
 def provision(board: EmulatedBoard, shared: NodePlan) -> tuple[NodeReport, list[str]]:
@@ -176,7 +177,7 @@ def test_a_board_that_takes_the_port_of_one_that_was_pulled_out_is_not_written(t
     port = tmp_path / "ttyUSB0"
     port.symlink_to(board.port)
     with ThreadPoolExecutor(1) as pool, board:
-        work = pool.submit(esp_loader.install, str(port), wanted, lambda done, total: None)
+        work = pool.submit(esp_loader.install, Line(str(port), "SN-1", Speeds()), wanted)
         wait(lambda: board.flash.is_dead)
         with EmulatedBoard("SN-2", kept.parent, SETTINGS, chip=ESP32, holds_boot=True) as other:
             other.start()

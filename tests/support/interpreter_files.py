@@ -13,22 +13,33 @@ PROGRAM_ADDRESS = 0x10000
 _BOOT_ADDRESS, _PROGRAM_SEGMENT = 0x3FFF_0000, 0x3F40_0020
 
 
-def esp_image(chip: Chip = ESP32, size: int = 60_000, seed: int = 1) -> bytes:
-    """Boot loader, partition table and a program of about `size` bytes, as one file for `chip`."""
+def esp_image(chip: Chip = ESP32, size: int = 60_000, seed: int = 1, project: str = "") -> bytes:
+    """Boot loader, partition table and a program of about `size` bytes, as one file for `chip`.
+
+    `project`: how the program calls itself; with a name it carries the description that ESP-IDF puts into each.
+    """
     boot = program(chip, 15_000, seed)
     table = _entry(1, 2, 0x9000, 0x6000, b"nvs") + _entry(0, 0, PROGRAM_ADDRESS, 0x1F0000, b"factory")
     table += _entry(1, 0x81, 0x200000, 0x200000, b"vfs")
-    parts = ((chip.offset, boot), (0x8000, table), (PROGRAM_ADDRESS, program(chip, size, seed + 1)))
+    main = program(chip, size, seed + 1, _description(project))
+    parts = ((chip.offset, boot), (0x8000, table), (PROGRAM_ADDRESS, main))
     data = bytearray()
     for address, part in parts:
         data += b"\xff" * (address - chip.offset - len(data)) + part
     return bytes(data)
 
 
-def program(chip: Chip, size: int, seed: int) -> bytes:
-    """One image: header, two segments, checksum, SHA-256."""
+def _description(project: str) -> bytes:
+    if not project:
+        return b""
+    words = struct.pack("<32s32s16s16s32s32s", b"v1.2", project.encode(), b"12:00:00", b"Jul 12 2023", b"v5.0", b"")
+    return struct.pack("<I12x", 0xABCD5432) + words + bytes(80)
+
+
+def program(chip: Chip, size: int, seed: int, first: bytes = b"") -> bytes:
+    """One image: header, two segments, checksum, SHA-256. The first segment begins with `first`."""
     source = random.Random(seed)
-    segments = [source.randbytes(size // 8 * 4), b"\0" * (size // 8 * 4)]
+    segments = [first + source.randbytes(size // 8 * 4), b"\0" * (size // 8 * 4)]
     data = struct.pack("<BBBBI", 0xE9, len(segments), 2, 0x20, 0x4008_0000)
     data += struct.pack("<B3xHBHH4xB", 0xEE, chip.number, 0, 0, 0xFFFF, 1)
     checksum = 0xEF

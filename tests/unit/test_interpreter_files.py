@@ -8,7 +8,7 @@ from interpreter_files import PROGRAM_ADDRESS, esp_image, program, uf2_block, uf
 
 from tallystick_emulators import esp_chip
 from tallystick_emulators.esp_chip import ESP32, ESP32_S3, Chip
-from tallystick_fleet import esp_loader, interpreter, uf2_image
+from tallystick_fleet import esp_loader, esp_tool, interpreter, uf2_image
 from tallystick_fleet.errors import InterpreterError
 from tallystick_fleet.esp_image import EspImage
 from tallystick_fleet.uf2_image import RP2040, RP2350, Uf2Image
@@ -77,7 +77,7 @@ def test_flash_that_only_needs_bits_cleared_could_become_the_image() -> None:
 
 
 def test_every_chip_that_esptool_knows_has_a_name_and_a_place() -> None:
-    found = [esp_loader.chip(number) for number in range(64)]
+    found = [esp_tool.chip(number) for number in range(64)]
     known = {one.name: one.offset for one in found if one is not None}
     assert known["ESP32"] == known["ESP32-S2"] == 0x1000
     assert known["ESP32-S3"] == known["ESP32-C3"] == known["ESP32-C6"] == 0

@@ -2,25 +2,42 @@
 
 Provisioning treats it like any other board: mpremote fills its file system, machine.reset() starts what lies there.
 With a `chip` it is wholly blank at first: the loader in its ROM answers esptool, and MicroPython starts when the flash
-holds a whole image of it, whatever is in that image.
+holds a whole image of it. An image that calls itself otherwise is a maker's demo: it talks, and hears nothing but the
+loader's call.
 """
 
 import os
 import select
+import termios
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tallystick_emulators import board_rom, esp_chip
 from tallystick_emulators.esp_chip import Chip
-from tallystick_emulators.esp_rom import SECTOR_BYTES, Loader
+from tallystick_emulators.esp_rom import CALL, ROM_BAUD, SECTOR_BYTES, Loader
 from tallystick_emulators.flash_disk import FlashDisk, PowerCut
 from tallystick_emulators.unix_node import HEAP, UnixNode
 
 _ROM = Path(board_rom.__file__)
-# A pty has no RTS, by which esptool resets a board: here somebody presses RESET when the loader is left alone so long.
-RESET_AFTER_S = 0.5
+_LOCKS = Path("/proc/locks")
 _LOOK_EVERY_MS = 50
+_CHATTER = b"Hello world! Restarting in 10 seconds...\r\n"
+Cable = Callable[[int, bytes], bytes]  # speed, what is sent -> what arrives
+
+
+def good_cable(baud: int, data: bytes) -> bytes:
+    return data
+
+
+def short_of_breath(baud: int, data: bytes) -> bytes:
+    """A cable that carries the ROM's speed and damages what is faster."""
+    return data if baud <= ROM_BAUD else bytes(byte ^ 0x10 if at % 61 == 60 else byte for at, byte in enumerate(data))
+
+
+def deaf_when_fast(baud: int, data: bytes) -> bytes:
+    """A cable, or a USB bridge, at whose other end nothing fast arrives."""
+    return data if baud <= ROM_BAUD else b""
 
 
 class EmulatedBoard(UnixNode):
@@ -28,6 +45,7 @@ class EmulatedBoard(UnixNode):
 
     `chip`: its flash is kept in `folder`/chip.flash; None: MicroPython is on it already. `cut_at`: the power fails at
     that write or erase of the flash. `holds_boot`: BOOT is held while it is plugged in: the loader answers at first.
+    `cable`: what it lies on.
     """
 
     def __init__(
@@ -38,8 +56,10 @@ class EmulatedBoard(UnixNode):
         chip: Chip | None = None,
         cut_at: int = 0,
         holds_boot: bool = False,
+        cable: Cable = good_cable,
     ) -> None:
         super().__init__(folder, settings)
+        self._cable = cable
         self.serial = serial
         self.chip = chip
         sectors = 0 if chip is None else esp_chip.FLASH_BYTES // SECTOR_BYTES
@@ -68,10 +88,9 @@ class EmulatedBoard(UnixNode):
 
     def start(self) -> None:
         """Power on: MicroPython, or the loader where the flash holds none."""
-        if self.chip is None or (self._boots(self.chip) and not self._holds_boot):
+        if self.chip is None or (self._boots_python(self.chip) and not self._holds_boot):
             super().start()
         elif self._loading is None:
-            self._holds_boot = False
             self._stopping.clear()
             self._loading = threading.Thread(target=self._load, args=(self.chip,), daemon=True)
             self._loading.start()
@@ -109,28 +128,54 @@ class EmulatedBoard(UnixNode):
         return self.chip_file.read_bytes() if self.chip_file.exists() else None
 
     def _load(self, chip: Chip) -> None:
-        """The loader answers until the flash holds MicroPython and RESET is pressed, or the power is cut."""
-        loader, idle_ms = self._reset(chip), 0
+        """The loader answers until the chip is reset with MicroPython in its flash, or the power is cut.
+
+        A pty has no RTS, by which esptool resets a board: here it is reset when esptool lets go of the port, and when
+        it calls at the ROM's speed what it had made faster.
+        """
+        loader, talks = self._reset(chip), self._runs_demo(chip) and not self._holds_boot
+        self._holds_boot = False
         port = select.poll()
         port.register(self._master, select.POLLIN)
         try:
             while not self._stopping.is_set():
-                idle_ms += _LOOK_EVERY_MS
                 if port.poll(_LOOK_EVERY_MS):
-                    before = loader.commands
-                    self._say(loader.take(self._heard()))
-                    idle_ms = idle_ms if loader.commands == before else 0
-                left_alone = loader.commands and idle_ms >= RESET_AFTER_S * 1000
-                if loader.wants_reset or left_alone:
-                    if self._boots(chip):
+                    heard = self._heard()
+                    if loader.baud != ROM_BAUD and self._host_has(ROM_BAUD) and CALL in heard:
+                        loader = self._reset(chip)
+                    self._answer(loader, heard)
+                elif talks and not loader.commands:
+                    self._say(_CHATTER)
+                if loader.wants_reset or (loader.commands and not self._is_held()):
+                    if self._boots_python(chip):
                         super().start()
                         return
-                    loader = self._reset(chip) if loader.wants_reset else loader
+                    loader, talks = self._reset(chip), self._runs_demo(chip)
         except PowerCut:
             self.close()
 
-    def _boots(self, chip: Chip) -> bool:
-        return esp_chip.boots(chip, self.flash.image)
+    def _answer(self, loader: Loader, heard: bytes) -> None:
+        """Each byte goes over the cable at the speed of its sender, and is noise where the other has another speed."""
+        baud = loader.baud
+        if self._host_has(baud):
+            self._say(self._cable(baud, loader.take(self._cable(baud, heard))))
+
+    def _host_has(self, baud: int) -> bool:
+        """Whether the port is set to this speed."""
+        return bool(termios.tcgetattr(self._slave)[5] == getattr(termios, f"B{baud}"))
+
+    def _is_held(self) -> bool:
+        """Whether a program has the port for itself, as every program does that talks to a board."""
+        port = os.stat(self.port)
+        place = f"{os.major(port.st_dev):02x}:{os.minor(port.st_dev):02x}:{port.st_ino}"
+        return any(place in line.split() for line in _LOCKS.read_text("ascii").splitlines())
+
+    def _boots_python(self, chip: Chip) -> bool:
+        return esp_chip.boots(chip, self.flash.image) and not self._runs_demo(chip)
+
+    def _runs_demo(self, chip: Chip) -> bool:
+        flash = self.flash.image
+        return esp_chip.boots(chip, flash) and esp_chip.project(flash) not in ("", esp_chip.MICROPYTHON)
 
     def _reset(self, chip: Chip) -> Loader:
         told = f"invalid header: {esp_chip.header(chip, self.flash.image):#010x}"

@@ -14,6 +14,8 @@ FLASH_BYTES = 4 * 1024 * 1024
 FLASH_ID = 0x1640EF  # as a Winbond chip of this size says it: vendor, type, two to the power of this many bytes
 CHECKSUM_SEED = 0xEF
 _IMAGE_MAGIC, _TABLE_ADDRESS, _ENTRY_MAGIC = 0xE9, 0x8000, b"\xaa\x50\x00"  # of a program's entry
+MICROPYTHON = "micropython"  # how it calls itself in the description of its program
+_DESCRIPTION_MAGIC, _NAME_AT = b"\x32\x54\xcd\xab", 48
 _MAC = 0x2462ABCAFE01
 
 
@@ -76,6 +78,15 @@ def boots(chip: Chip, flash: bytes | bytearray) -> bool:
 def header(chip: Chip, flash: bytes | bytearray) -> int:
     """What the ROM names when it finds no boot loader."""
     return int.from_bytes(flash[chip.offset : chip.offset + 4], "little")
+
+
+def project(flash: bytes | bytearray) -> str:
+    """How the program describes itself (esp_app_desc_t, in front of its first segment); empty when it does not."""
+    for at in _programs(flash):
+        told = bytes(flash[at + 32 : at + 32 + 96])
+        if told.startswith(_DESCRIPTION_MAGIC):
+            return told[_NAME_AT : _NAME_AT + 32].split(b"\0")[0].decode("ascii", "replace")
+    return ""
 
 
 def _programs(flash: bytes | bytearray) -> list[int]:

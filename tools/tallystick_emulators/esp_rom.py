@@ -16,6 +16,8 @@ from tallystick_emulators.esp_chip import Chip
 from tallystick_emulators.flash_disk import ERASE, FlashDisk
 
 SECTOR_BYTES, PAGE_BYTES = 4096, 256
+ROM_BAUD = 115_200
+CALL = b"\x07\x07\x12\x20" + b"\x55" * 32  # with which a host calls the loader
 _SYNC_ANSWERS = 8
 _ROM_SYNC_VALUE = 0x20120707  # anything but 0, which is the uploaded loader's
 _USER_COMMAND = 1 << 18  # of the flash controller: send what was put into its registers
@@ -45,17 +47,21 @@ class Loader:
         self.is_uploaded = False  # whether the ROM's own loader was replaced
         self.wants_reset = False
         self.commands = 0
+        self.baud = self.next_baud = ROM_BAUD
         self._chip, self._flash = chip, flash
         self._registers = dict(chip.registers)
         self._slip = slip.Decoder()
         self._ram: list[range] = []
-        self._reading = b""  # what was sent and is not yet confirmed
+        self._reading = b""  # what is sent, until the host confirms all of it
+        self._sent = self._part = 0
         self._at = self._erased_to = self._left = self._next = 0
         self._inflate = zlib.decompressobj()
 
     def take(self, data: bytes) -> bytes:
         """What the loader answers to these bytes."""
-        return b"".join(self._frame(frame) for frame in self._slip.feed(data))
+        answer = b"".join(self._frame(frame) for frame in self._slip.feed(data))
+        self.baud = self.next_baud
+        return answer
 
     def _frame(self, frame: bytes) -> bytes:
         if self._reading:
@@ -86,7 +92,7 @@ class Loader:
         return bytes([codes[1], 0]) if self.is_uploaded else bytes([1, codes[0]])
 
     def _sync(self, body: bytes, check: int) -> _Answer:
-        if body != b"\x07\x07\x12\x20" + b"\x55" * 32:
+        if body != CALL:
             raise _Refusal(_INVALID)
         return _Answer(0 if self.is_uploaded else _ROM_SYNC_VALUE)
 
@@ -120,7 +126,12 @@ class Loader:
         return _Answer(data=struct.pack("<IB7sII", 0, 0, b"", self._chip.number, 0))
 
     def _accept(self, body: bytes, check: int) -> _Answer:
-        """Pins, sizes and speeds: a pty needs none of them."""
+        """Pins and sizes: nothing hangs on them here."""
+        return _Answer()
+
+    def _change_baud(self, body: bytes, check: int) -> _Answer:
+        """The answer still goes out at the old speed."""
+        self.next_baud = struct.unpack("<II", body)[0]
         return _Answer()
 
     def _ram_begin(self, body: bytes, check: int) -> _Answer:
@@ -178,16 +189,32 @@ class Loader:
         self._erase(len(self._flash.image))
         return _Answer()
 
-    def _read(self, body: bytes, check: int) -> _Answer:
-        start, size, part, _ = struct.unpack("<IIII", body)
-        if size != part:  # one frame is all that this loader sends
+    def _erase_region(self, body: bytes, check: int) -> _Answer:
+        start, size = struct.unpack("<II", body)
+        if start % SECTOR_BYTES or size % SECTOR_BYTES or start + size > len(self._flash.image):
             raise _Refusal(_INVALID)
-        self._reading = bytes(self._flash.image[start : start + size])
-        return _Answer(after=self._reading)
+        self._erased_to = start
+        self._erase(start + size)
+        return _Answer()
+
+    def _read(self, body: bytes, check: int) -> _Answer:
+        start, size, self._part, _ = struct.unpack("<IIII", body)
+        if not size or not self._part or start + size > len(self._flash.image):
+            raise _Refusal(_INVALID)
+        self._reading, self._sent = bytes(self._flash.image[start : start + size]), 0
+        return _Answer(after=self._next_part())
+
+    def _next_part(self) -> bytes:
+        part = self._reading[self._sent : self._sent + self._part]
+        self._sent += len(part)
+        return part
 
     def _confirmed(self, frame: bytes) -> bytes:
-        if frame != struct.pack("<I", len(self._reading)):
+        """One part at a time is on its way, whatever the host allows."""
+        if frame != struct.pack("<I", self._sent):
             return b""
+        if self._sent < len(self._reading):
+            return slip.encode(self._next_part())
         digest = hashlib.md5(self._reading, usedforsecurity=False).digest()
         self._reading = b""
         return slip.encode(digest)
@@ -230,12 +257,13 @@ class Loader:
         0x0A: (_read_register, True),
         0x0B: (_accept, True),  # SPI_SET_PARAMS
         0x0D: (_accept, True),  # SPI_ATTACH
-        0x0F: (_accept, True),  # CHANGE_BAUDRATE
+        0x0F: (_change_baud, True),
         0x10: (_flash_begin, True),
         0x11: (_flash_deflated, True),
         0x12: (_flash_end, True),
         0x13: (_md5, True),
         0x14: (_security, True),
         0xD0: (_erase_all, False),
+        0xD1: (_erase_region, False),
         0xD2: (_read, False),
     }
