@@ -8,6 +8,7 @@ from collections.abc import Callable
 import nacl.exceptions
 import nacl.signing
 import pytest
+from patience import until, whole_lines
 
 from tallystick_emulators.unix_node import UnixNode
 from tallystick_proof import keys
@@ -81,16 +82,15 @@ def test_one_key_lives_in_one_log(cable: Cable, node: UnixNode) -> None:
 
 def test_what_is_acked_is_written_down_and_forgotten(cable: Cable, node: UnixNode) -> None:
     link(cable)
-    cable.wait(lambda readings: len(readings) >= 5)
-    cable.ack(LINK_KEY)
-    acked = list(cable.readings)
-    log = node.folder / "acks" / f"{acked[0].kid.hex()}.jsonl"
-    deadline = time.monotonic() + 10
-    while not (log.exists() and log.read_text("utf-8").count("\n") >= 5) and time.monotonic() < deadline:
-        cable.listen()
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    assert lines[:5] == [{"seq": one.chain.seq, "identity": one.identity.hex()} for one in acked[:5]]
-    assert len(list((node.folder / "flash" / "s").iterdir())) == 1, "the newest reading stays, for the next boot record"
+    acked = cable.wait(lambda readings: len(readings) >= 5)
+    log, kept = node.folder / "acks" / f"{acked[0].kid.hex()}.jsonl", node.folder / "flash" / "s"
+
+    def written() -> list[dict[str, object]]:
+        return [json.loads(line) for line in whole_lines(log.read_text("utf-8"))] if log.exists() else []
+
+    # One file is left: the newest reading stays, for the next boot record.
+    cable.wait_and_ack(LINK_KEY, lambda _: len(written()) >= 5 and len(list(kept.iterdir())) == 1)
+    assert written()[:5] == [{"seq": one.chain.seq, "identity": one.identity.hex()} for one in acked[:5]]
 
 
 def test_forged_acks_and_anchors_change_nothing_and_are_counted(cable: Cable, node: UnixNode) -> None:
@@ -100,10 +100,8 @@ def test_forged_acks_and_anchors_change_nothing_and_are_counted(cable: Cable, no
     cable.send(message.build_ack(wrong_key, first.kid, 1, 3, []))
     cable.send(message.build_ack(LINK_KEY, first.kid, 1, 1_000_000, []))  # more than it signed
     cable.send(message.build_anchor(wrong_key, 7, bytes(16)))
-    deadline = time.monotonic() + 10
-    while (node.counts().get("acks_refused"), node.counts().get("anchors_refused")) != (2, 1):
-        assert time.monotonic() < deadline, node.counts()
-        cable.listen()
+    until(lambda: (node.counts().get("acks_refused"), node.counts().get("anchors_refused")) == (2, 1), "not counted")
+    cable.listen()
     assert all(one.chain.anchor is None for one in cable.readings)
     assert not list((node.folder / "acks").iterdir())
 
@@ -113,7 +111,11 @@ def test_an_anchor_is_used_once(cable: Cable) -> None:
     cable.wait(lambda readings: len(readings) >= 1)
     cable.send(message.build_anchor(LINK_KEY, 7, b"sixteen bytes 16"))
     cable.send(message.build_anchor(LINK_KEY, 6, b"an older one, no"))
-    cable.wait(lambda readings: any(one.chain.anchor for one in readings) and len(readings) >= 8)
+
+    def carried_and_more(readings: list[reading.Reading]) -> bool:
+        return len(readings) >= 5 + next((at for at, one in enumerate(readings) if one.chain.anchor), len(readings))
+
+    cable.wait_and_ack(LINK_KEY, carried_and_more)
     anchors = [one.chain.anchor for one in cable.readings if one.chain.anchor is not None]
     assert [(size, hash16) for size, hash16, _ in anchors] == [(7, b"sixteen bytes 16")]
     carrier = next(one for one in cable.readings if one.chain.anchor is not None)

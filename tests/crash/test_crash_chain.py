@@ -13,7 +13,7 @@ from pathlib import Path
 
 import crash_support
 import pytest
-from cloud_process import until
+from patience import until
 
 from tallystick_proof import keys
 from tallystick_proof.chain import missing_between

@@ -14,8 +14,9 @@ from typing import Any
 import crash_support
 import pytest
 import strace
-from cloud_process import CloudProcess, WitnessProcess, until
+from cloud_process import CloudProcess, WitnessProcess
 from gateway_support import GatewayProcess
+from patience import until
 
 from tallystick_emulators.unix_node import UnixNode
 from tallystick_proof import entry
@@ -109,9 +110,9 @@ class Site:
         return crash_support.missing(crash_support.acked(self.acks), crash_support.exported(file))
 
     def close(self) -> None:
+        self.gateway.close()  # first: it would look for the nodes' ports, which are others' as soon as they are closed
         for node in self.nodes:
             node.close()
-        self.gateway.close()
         self.cloud.kill()
         self.witness.kill()
 

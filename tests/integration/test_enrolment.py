@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 import pytest
 from broker_support import Broker
-from gateway_support import GatewayProcess, free_port
+from free_port import free_port
+from gateway_support import GatewayProcess
 from http_ledger import HttpLedger
+from patience import PATIENCE_S, until
 
 from tallystick_emulators.unix_node import UnixNode
 from tallystick_ledger.facts import START, facts
@@ -20,8 +21,7 @@ from tallystick_proof import keys
 from tallystick_provisioning import secret_file
 from tallystick_wire.reading import Reading, parse
 
-DEADLINE_S = 60.0
-
+COMMAND_S = 2 * PATIENCE_S  # one that talks to a node and a ledger
 pytestmark = pytest.mark.alone
 
 
@@ -58,7 +58,7 @@ class Site:
     def tallystick(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "tallystick_tools", *arguments]
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=DEADLINE_S
+            command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=COMMAND_S
         )
 
     def enrol_node(self, port: str, ledger: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +76,7 @@ class Site:
             yield
         finally:
             gateway.terminate()
-            assert gateway.wait(DEADLINE_S) == 0
+            assert gateway.wait(PATIENCE_S) == 0
             log.close()
 
     def enrol_gateway(self, port: str | None, ledger: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -93,10 +93,7 @@ def site(tmp_path: Path, world: Any) -> Site:
 
 
 def wait(done: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not done():
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
+    until(done, what)
 
 
 def test_from_nothing_to_anchored_readings(site: Site, ledger: HttpLedger, node: UnixNode) -> None:
@@ -200,7 +197,7 @@ def test_a_power_cut_of_the_gateway_costs_nothing(
     for _ in range(3):
         for _ in range(40):
             gateway.port.send(node.measure().data)
-        promised |= gateway.port.promised(node.signer, 0.3)
+        promised |= gateway.port.promised(node.signer, 0.3, PATIENCE_S)
         gateway.kill()
         gateway.start()
     assert promised

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import zstandard
-from cloud_process import API_TOKEN, CloudProcess, WitnessProcess, until
+from cloud_process import API_TOKEN, CloudProcess, WitnessProcess
 from ledger_support import TestGateway
+from patience import PATIENCE_S, until
 
 from tallystick_ledger.sync_door import MAX_BODY_BYTES
 from tallystick_proof import merkle, note, tiles
@@ -27,10 +28,12 @@ class Site:
     def __init__(self, folder: Path, world: Any) -> None:
         self.folder, self.world = folder, world
         self.witnesses = [WitnessProcess(folder / name, world, name) for name in world.witnesses]
-        for witness in self.witnesses:
-            witness.start()
         self.cloud = CloudProcess(folder / "ledger", world, [witness.url for witness in self.witnesses])
-        self.cloud.start()
+
+    def start(self) -> None:
+        for process in (*self.witnesses, self.cloud):
+            process.start()
+        self.cloud.enrol("gateway", "gateway-2", "node-a")
 
     def readings(self, count: int, name: str = "node-a") -> list[bytes]:
         return [self.world.nodes[name].measure(450, 10).data for _ in range(count)]
@@ -43,9 +46,11 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, make_world: Callable[..., Any]) -> Iterator[Site]:
     found = Site(tmp_path, make_world("http"))
-    found.cloud.enrol("gateway", "gateway-2", "node-a")
-    yield found
-    found.close()
+    try:
+        found.start()
+        yield found
+    finally:
+        found.close()
 
 
 @pytest.fixture
@@ -138,7 +143,7 @@ def test_every_refusal_has_its_status_and_leaves_the_log_alone(site: Site, gatew
 def test_token_is_checked_before_the_body_is_read(site: Site) -> None:
     """A head that announces four megabytes, and not one byte of them."""
     name = site.world.signers["gateway"].thumbprint.hex()
-    with socket.create_connection(("127.0.0.1", site.cloud.port), timeout=10) as stream:
+    with socket.create_connection(("127.0.0.1", site.cloud.port), timeout=PATIENCE_S) as stream:
         stream.sendall(
             f"POST /gateways/{name}/sync HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\n"
             "content-length: 4000000\r\n\r\n".encode()

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud_process import CloudProcess, until
+from cloud_process import CloudProcess
 from http_ledger import HttpLedger
+from patience import PATIENCE_S, until
 from tag_desk import Desk
 from tag_support import blank, tallystick, uid
 
@@ -22,7 +23,7 @@ from tallystick_provisioning.errors import LedgerRefused
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_tags import sheet_statement, tag_statement
 
-LONG_S = 60  # patience of a run that waits for its next tag
+LONG_S = 120  # patience of a run that waits for its next tag: longer than anything that is waited for meanwhile
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ class Writing:
 
 def stated(cloud: CloudProcess) -> list[str]:
     """The serials of all `tag` entries of the log, each as often as it stands there."""
-    with contextlib.closing(sqlite3.connect(cloud.folder / "ledger.db")) as database:
+    with contextlib.closing(sqlite3.connect(cloud.folder / "ledger.db", timeout=PATIENCE_S)) as database:
         rows = database.execute("SELECT data FROM statement AS s JOIN entry ON entry.id = s.entry WHERE s.kind = 'tag'")
         bodies = [statement.parse(bytes(data)).body for (data,) in rows.fetchall()]
     return sorted(body["item"].rpartition("/")[2] for body in bodies)

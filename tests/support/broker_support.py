@@ -6,13 +6,14 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 
-from gateway_support import DEADLINE_S, SITE_KEY, free_port
+from free_port import free_port
+from gateway_support import SITE_KEY
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
+from patience import PATIENCE_S, until
 
 from tallystick_edge import broker_files
 from tallystick_edge.broker_files import BrokerPlan
@@ -76,19 +77,17 @@ class Broker:
         command = ["mosquitto", "-v", "-c", str(config)]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + DEADLINE_S
-        while time.monotonic() < end:
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise AssertionError(f"no broker: {self.log()[-1000:]}")
+        until(self._listens, lambda: f"no broker: {self.log()[-1000:]}")
+
+    def _listens(self) -> bool:
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         """In good order: what is queued is kept."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(DEADLINE_S)
+            self._process.wait(PATIENCE_S)
             self._process = None
 
     def log(self) -> str:
@@ -136,10 +135,7 @@ class Intruder:
         return self._answer(number)
 
     def _answer(self, number: int) -> int:
-        end = time.monotonic() + DEADLINE_S
-        while number not in self._reasons:
-            assert time.monotonic() < end, "the broker does not answer"
-            time.sleep(0.01)
+        until(lambda: number in self._reasons, "the broker does not answer")
         return self._reasons[number]
 
     def close(self) -> None:

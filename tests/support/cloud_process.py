@@ -5,41 +5,25 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+from free_port import free_port
+from patience import PATIENCE_S, until
 
 from tallystick_proof import keys, note
 from tallystick_proof.note import VerifierKey
 from tallystick_provisioning import secret_file
 from tallystick_tools.witness import save_state
 
-DEADLINE_S = 60.0  # two cores, shared by every test that runs at the same time, perhaps under strace
 API_TOKEN = "an-API-token-of-the-tests-0123456789"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def tallystick(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "tallystick_tools", *map(str, arguments)]
-
-
-def until(what: Callable[[], Any], why: Callable[[], str] | str) -> Any:
-    """What `what` answers once it is true; an AssertionError that says why not."""
-    end = time.monotonic() + DEADLINE_S
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"not in time: {why if isinstance(why, str) else why()}")
 
 
 class Process:
@@ -54,17 +38,21 @@ class Process:
         """Start it, perhaps behind another command (strace), and wait until it listens or ends."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*before, *self.command], stdout=log, stderr=log)
-        until(lambda: self._listens() or not self.alive, self.text)
+        try:
+            until(lambda: self._listens() or not self.alive, self.text)
+        except AssertionError:
+            self.kill()
+            raise
 
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def died(self, within_s: float = 5.0) -> bool:
-        """Whether it is dead, or dies within this time: a killed process that is traced takes a moment."""
-        end = time.monotonic() + within_s
-        while self.alive and time.monotonic() < end:
-            time.sleep(0.01)
+    def died(self) -> bool:
+        """Whether it is dead, or dies: a killed process that is traced takes a moment."""
+        if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE_S)
         return not self.alive
 
     def kill(self) -> None:
@@ -77,7 +65,7 @@ class Process:
         if self.process is None:
             return 0
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_S)
+        return self.process.wait(PATIENCE_S)
 
     def text(self) -> str:
         return self.log.read_text("utf-8", "replace")[-4000:]
@@ -132,7 +120,7 @@ class CloudProcess(Process):
         super().__init__(folder / "log", tallystick("cloud", "serve", "--config", self.config), port)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, self.url + path, timeout=DEADLINE_S, trust_env=False, **options)
+        return httpx.request(method, self.url + path, timeout=PATIENCE_S, trust_env=False, **options)
 
     def api(self, path: str, **options: Any) -> httpx.Response:
         """With the API token."""

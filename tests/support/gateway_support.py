@@ -5,7 +5,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE_S, whole_lines
+
 from tallystick_edge import config
 from tallystick_edge.link_config import MqttConfig
 from tallystick_edge.log import Head, Log
@@ -21,7 +22,6 @@ from tallystick_proof import keys
 from tallystick_provisioning import secret_file
 from tallystick_wire import frame, message
 
-DEADLINE_S = 20.0  # two cores, shared by every test that runs at the same time
 SITE_KEY = bytes(range(32))
 
 
@@ -43,10 +43,10 @@ class NodePort:
 
     def send_raw(self, data: bytes) -> None:
         while data:
-            select.select([], [self._master], [], DEADLINE_S)
+            select.select([], [self._master], [], PATIENCE_S)
             data = data[os.write(self._master, data) :]
 
-    def receive(self, timeout_s: float = DEADLINE_S) -> bytes | None:
+    def receive(self, timeout_s: float = PATIENCE_S) -> bytes | None:
         """The next payload from the gateway, or None."""
         end = time.monotonic() + timeout_s
         while not self._heard:
@@ -56,7 +56,7 @@ class NodePort:
             self._heard += self._decoder.feed(os.read(self._master, 4096))
         return self._heard.pop(0)
 
-    def ack(self, signer: keys.Signer, timeout_s: float = DEADLINE_S) -> message.Ack | None:
+    def ack(self, signer: keys.Signer, timeout_s: float = PATIENCE_S) -> message.Ack | None:
         """The next acknowledgement for this node, its MAC checked; anchors are passed over."""
         key = message.link_key(SITE_KEY, signer.thumbprint)
         end = time.monotonic() + timeout_s
@@ -72,10 +72,12 @@ class NodePort:
                 return ack
         raise AssertionError(f"no acknowledgement of {seq}")
 
-    def promised(self, signer: keys.Signer, quiet_s: float) -> set[int]:
-        """Everything that the gateway acknowledges until it is quiet."""
+    def promised(self, signer: keys.Signer, quiet_s: float, first_s: float) -> set[int]:
+        """Everything that the gateway acknowledges until it is quiet; the first comes within `first_s`, if at all."""
         found: set[int] = set()
-        while ack := self.ack(signer, quiet_s):
+        wait_s = first_s
+        while ack := self.ack(signer, wait_s):
+            wait_s = quiet_s
             gaps = [range(first, last + 1) for first, last in ack.gaps]
             found |= {seq for seq in range(1, ack.high + 1) if not any(seq in gap for gap in gaps)}
         return found
@@ -134,9 +136,14 @@ class GatewayProcess:
         self.know(*(self.world.statements[self.world.enrolments[name]][0] for name in names))
 
     def start(self) -> None:
-        already = len(self.events("running"))
+        """Until it runs and listens on the test's ports: opening a port throws away what lies in it."""
+        before = len(self.events("running"))
         self.launch()
-        self.wait(lambda: len(self.events("running")) > already)
+        self.wait(lambda: len(self.events("running")) > before and self._listens(before + 1))
+
+    def _listens(self, starts: int) -> bool:
+        opened = [line for line in self.events("link") if "up=True" in line]
+        return all(sum(f"link=serial:{port.path} " in line for line in opened) >= starts for port in self.ports)
 
     def launch(self, *before: str) -> None:
         """Start it, perhaps behind another command (strace), and wait for nothing."""
@@ -154,10 +161,10 @@ class GatewayProcess:
         """End it as systemd does; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_S)
+        return self.process.wait(PATIENCE_S)
 
     def wait(self, done: Callable[[], bool]) -> None:
-        end = time.monotonic() + DEADLINE_S
+        end = time.monotonic() + PATIENCE_S
         while not done():
             if time.monotonic() > end or (self.process is not None and self.process.poll() is not None):
                 raise AssertionError(f"not in time:\n{self.text()[-3000:]}")
@@ -165,10 +172,10 @@ class GatewayProcess:
 
     def text(self) -> str:
         path = self.folder / "gateway.log"
-        return path.read_text("utf-8") if path.exists() else ""
+        return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def events(self, name: str) -> list[str]:
-        return [line for line in self.text().splitlines() if f"event={name} " in f"{line} "]
+        return [line for line in whole_lines(self.text()) if f"event={name} " in f"{line} "]
 
     def status(self) -> dict[str, Any]:
         command = [sys.executable, "-m", "tallystick_tools", "gateway", "status", "--config", str(self.config)]
@@ -188,10 +195,3 @@ class GatewayProcess:
             self.kill()
         for port in self.ports:
             port.close()
-
-
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

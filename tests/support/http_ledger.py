@@ -2,17 +2,15 @@
 
 import socket
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from ledger_support import LiveLedger
+from patience import PATIENCE_S, until
 
 from tallystick_ledger.context import Context
 from tallystick_web import app
-
-START_S = 10.0
 
 
 class HttpLedger(LiveLedger):
@@ -25,11 +23,9 @@ class HttpLedger(LiveLedger):
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         application = app.build(Context(self.ledger, bytes(32)))
         self._server = uvicorn.Server(uvicorn.Config(application, log_config=None, access_log=False, lifespan="off"))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
-        end = time.monotonic() + START_S
-        while not self._server.started and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: self._server.started, "the server does not start")
 
     def epochs(self, thumbprint: bytes) -> dict[int, tuple[int, bool]]:
         """epoch -> (size, frozen), as the ledger holds them of one gateway."""
@@ -39,6 +35,7 @@ class HttpLedger(LiveLedger):
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the server does not end"
         self._socket.close()
         super().close()

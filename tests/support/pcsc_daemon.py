@@ -9,14 +9,17 @@ namespace of its own, out of which pcsc_inside.py hands connections.
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
+from patience import PATIENCE_S, until
+
 DRIVER = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
-VPCD_PORT = 45963  # and the next one, for the second slot; free, since the namespace is new
+# And the next one, for the second slot. Free, since the namespace is new; below what this machine gives away by itself,
+# and not one of free_port's, so that nobody has it outside.
+VPCD_PORT = 15963
 ALONE = ("unshare", "--map-root-user", "--net")  # by way of a user namespace: works as root and as anybody
 INSIDE = Path(__file__).with_name("pcsc_inside.py")
-PATIENCE_S = 20.0
 
 
 class PcscDaemon:
@@ -33,7 +36,7 @@ class PcscDaemon:
             self.stop()
             raise AssertionError(
                 "no pcscd in a network namespace; that needs CAP_SYS_ADMIN, or user namespaces that anybody may make "
-                f"(sysctl user.max_user_namespaces):\n{self._log.read_text('utf-8', 'replace')}"
+                f"(sysctl user.max_user_namespaces):\n{self._said()}"
             )
 
     @property
@@ -58,12 +61,15 @@ class PcscDaemon:
 
     def _is_ready(self) -> bool:
         """Whether both slots listen in time; a connection of ours would be a card, so the log tells."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if self._log.read_text("utf-8", "replace").count("polling thread") == 2:
-                return True
-            time.sleep(0.05)
-        return False
+        with suppress(AssertionError):
+            until(lambda: self._process.poll() is not None or self._listens(), self._said)
+        return self._listens()
+
+    def _listens(self) -> bool:
+        return self._said().count("polling thread") == 2
+
+    def _said(self) -> str:
+        return self._log.read_text("utf-8", "replace")
 
     def stop(self) -> None:
         self._link.close()  # the doorkeeper's end

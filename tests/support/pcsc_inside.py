@@ -14,7 +14,7 @@ import sys
 
 PCSCD_DOOR = 3  # where a program that systemd starts finds its first socket
 SET_FLAGS, UP = 0x8914, 0x1  # SIOCSIFFLAGS, IFF_UP
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 def bring_loopback_up() -> None:

@@ -7,16 +7,16 @@ code are the real ones. Without --seccomp-bpf in the killing run: with it strace
 
 import random
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import until
+
 CALLS = ("fsync", "fdatasync", "pwrite64", "write", "rename", "unlink", "ftruncate", "mkdir")
 _CALL = re.compile(r'(\d+) +(\w+)\((?:\d+<([^>]*)>|"([^"]*)")')  # a file descriptor with its path, or a path
 _ENDED = re.compile(r"\+\+\+ (exited|killed)[^\n]*\n\Z")
-WRITTEN_S = 10.0
 
 Label = Callable[[str], str | None]  # path -> what kind of file it is; None: not the part's own state
 
@@ -59,13 +59,19 @@ def _strace(report: Path) -> list[str]:
     return ["strace", "-DD", "-f", "-y", "-q", "-e", "signal=KILL,TERM", "-o", str(report)]
 
 
+def written(report: Path) -> str:
+    """All that strace wrote, once it has written the end: the process must have exited."""
+
+    def text() -> str:
+        return report.read_text("utf-8", "replace") if report.exists() else ""
+
+    until(lambda: _ENDED.search(text()), lambda: f"strace does not end: {text()[-500:]}")
+    return text()
+
+
 def read(report: Path) -> list[Call]:
     """The calls in the order in which they began, once strace has written the end: the process must have exited."""
-    end = time.monotonic() + WRITTEN_S
-    while not _ENDED.search(text := report.read_text("utf-8", "replace")):
-        assert time.monotonic() < end, f"strace does not end: {text[-500:]}"
-        time.sleep(0.02)
-    found = map(_CALL.match, text.splitlines())
+    found = map(_CALL.match, written(report).splitlines())
     return [Call(int(one[1]), one[2], one[3] or one[4]) for one in found if one]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_support import free_port
+from free_port import free_port
 
 from tallystick_edge import clock, heartbeat, ledger_answer
 from tallystick_edge.clock import Clock, ClockReading
@@ -145,7 +145,7 @@ def test_heartbeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heartbeat.notify(heartbeat.READY)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(5)
+        systemd.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         heartbeat.notify(heartbeat.READY)
         assert systemd.recv(100) == b"READY=1"

@@ -9,7 +9,7 @@ from tallystick_wire import message, reading
 from tallystick_wire.reading import Reading
 from tallystick_wire.sequence import Seen
 
-PATIENCE_S = 20.0  # a node boots in 0.1 s; a machine that runs many tests at once may take much longer
+PATIENCE_S = 60.0  # a node boots in 0.1 s; a machine that runs many tests at once may take much longer
 ASK_EVERY_S = 0.5  # a hello that came before the node listened is lost
 
 
@@ -54,6 +54,16 @@ class Cable:
                 raise NodeError(f"waited {PATIENCE_S:.0f} s; {len(self.readings)} readings arrived")
             self.listen()
         return self.readings
+
+    def wait_and_ack(self, link_key: bytes, condition: Callable[[list[Reading]], bool]) -> list[Reading]:
+        """The same, and ack what arrives: without that a node sends no more than its window."""
+
+        def acked_and_holds(readings: list[Reading]) -> bool:
+            if readings:
+                self.ack(link_key)
+            return condition(readings)
+
+        return self.wait(acked_and_holds)
 
     def ack(self, link_key: bytes) -> None:
         """Ack everything that arrived, as a gateway would."""
