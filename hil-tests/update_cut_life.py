@@ -16,7 +16,7 @@ import sys
 import vfs  # type: ignore[import-not-found]
 
 from tallystick_emulators.flash_disk import FlashDisk, PowerCut
-from tallystick_node import app, inbox, loader, segment, slots, update
+from tallystick_node import app, inbox, loader, segment, slots, update_state
 from tallystick_node.board_memory import MemoryBoard
 from tallystick_node.files import Directory
 from tallystick_wire import cbor, message, reading, transfer
@@ -133,17 +133,17 @@ def make_mistake(mistake: str) -> None:
         loader.choose = boot_then_note
     elif mistake == "answer-early":
 
-        def answer_then_keep(self: update.Updates, offered: "Any") -> bytes:
+        def answer_then_keep(self: update_state.Updates, version: int, identity: bytes, settings: "Any") -> None:
             host.events.append(["word", "config", transfer.KEPT])
-            return real_keep(self, offered)
+            real_keep(self, version, identity, settings)
 
-        update.Updates._keep = answer_then_keep  # type: ignore[method-assign]
+        update_state.Updates.keep = answer_then_keep  # type: ignore[method-assign]
     elif mistake != "none":
         raise ValueError(mistake)
 
 
 real_choose = loader.choose
-real_keep = update.Updates._keep
+real_keep = update_state.Updates.keep
 
 
 def play(disk: FlashDisk, orders: "dict[str, Any]") -> "dict[str, Any]":

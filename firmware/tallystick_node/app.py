@@ -33,6 +33,7 @@ def run(board: "Board") -> None:
             node.store_batch(now_ms)
         node.send_pending(now_ms)
         node.watchdog.turn(now_ms)
+        node.updates.turn(now_ms)
         report.troubles(now_ms)
         if node.updates.reboot_due(now_ms, board.trial_ms):
             node.store_batch(now_ms)  # refused: the batch is lost, as in a power cut

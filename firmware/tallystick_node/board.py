@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
         @property
         def slots(self) -> Slots | None:
-            """Where updates of the firmware go; None where there is no room for any."""
+            """Where updates of the firmware go, made anew for whoever asks; None where there is no room for any."""
 
         @property
         def link(self) -> Link:
@@ -162,17 +162,7 @@ class MachineBoard:
         import machine  # type: ignore[import-not-found]
         import micropython  # type: ignore[import-not-found]
 
-        from tallystick_node import (
-            batch,
-            board_radio,
-            board_sensors,
-            firmware,
-            loader,
-            segment,
-            slots,
-            slots_partition,
-            update,
-        )
+        from tallystick_node import batch, board_radio, board_sensors, firmware, on_demand, segment, update_state
         from tallystick_node.clock import Uptime
         from tallystick_node.files import Directory
         from tallystick_node.link import StreamLink
@@ -188,14 +178,12 @@ class MachineBoard:
         self.batch_readings = batch.MAX_BATCH_READINGS
         self.batch_ms = BATCH_MS
         self.give_up_oldest = False
-        self.trial_ms = update.TRIAL_MS
+        self.trial_ms = update_state.TRIAL_MS
         self.linger_ms, self.listen_ms, self.shortest_sleep_ms = LINGER_MS, LISTEN_MS, SHORTEST_SLEEP_MS
         # Who has a cable has power; and an RP2040 has no memory that lasts.
         sleeps = sys.platform == "esp32" and self.link is not self.cable
         self.rtc_memory = MachineRtcMemory(machine) if sleeps else None
         self._watchdog: "board_watchdog.Watchdog | None" = None
-        partitions = slots_partition.here(loader.BOARD_FOLDER)
-        self.slots: "Slots" = partitions or slots.FileSlots(loader.BOARD_FOLDER)
         self.segment_limit = SEGMENT_LIMIT_ESP32 if sys.platform == "esp32" else SEGMENT_LIMIT
         self.reset_cause = _reset_cause(machine)
         here = __file__[: __file__.rindex("/")] if "/" in __file__ else ""
@@ -205,6 +193,21 @@ class MachineBoard:
         wired = board_sensors.wiring(sys.platform, _text_of("/wiring.json"))
         self.channels = board_sensors.channels(machine, wired) + heard
         self._light = machine.Pin(wired["light"], machine.Pin.OUT)
+        on_demand.let_go(on_demand.START)
+
+    @property
+    def slots(self) -> "Slots":
+        from tallystick_node import loader
+
+        if sys.platform == "esp32":
+            from tallystick_node import slots_partition
+
+            partitions = slots_partition.here(loader.BOARD_FOLDER)
+            if partitions is not None:
+                return partitions
+        from tallystick_node.slots import FileSlots
+
+        return FileSlots(loader.BOARD_FOLDER)
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()

@@ -7,7 +7,6 @@ is not there.
 import json
 
 from tallystick_node.battery import Battery
-from tallystick_node.ds18b20 import NAMES, ROM_BYTES, Probes
 from tallystick_node.errors import NodeError
 from tallystick_node.sensor import listed
 from tallystick_node.sht3x import Sht3x
@@ -55,11 +54,15 @@ def _is_wired(name: str, value: "Any") -> bool:
     if name == "battery_ohm":
         return isinstance(value, list) and len(value) == 2 and all(type(ohm) is int and ohm > 0 for ohm in value)
     if name == "probes" and value is not None:
+        from tallystick_node.ds18b20 import NAMES
+
         return isinstance(value, dict) and all(one in NAMES and _is_rom(value[one]) for one in value)
     return value is None or isinstance(value, str) or type(value) is int
 
 
 def _is_rom(text: object) -> bool:
+    from tallystick_node.ds18b20 import ROM_BYTES
+
     return isinstance(text, str) and len(text) == 2 * ROM_BYTES and all(digit in "0123456789abcdef" for digit in text)
 
 
@@ -81,7 +84,9 @@ def channels(machine: "Any", wired: "Wiring") -> "list[Channel]":
 
 
 def _probes(machine: "Any", wired: "Wiring") -> "list[Channel]":
-    import onewire  # type: ignore[import-not-found]  # of micropython-lib; only where there is a probe
+    import onewire  # type: ignore[import-not-found]  # of micropython-lib
+
+    from tallystick_node.ds18b20 import Probes  # only where there is a probe: 3 KB
 
     pin = machine.Pin(wired["probe"])
     bus = onewire.OneWire(pin)

@@ -29,7 +29,7 @@ import os
 import sys
 import time
 
-from tallystick_node import board_watchdog, firmware, loader, room_sensors, segment, slots, update
+from tallystick_node import board_watchdog, firmware, loader, room_sensors, segment, update_state
 from tallystick_node.clock import Uptime
 from tallystick_node.cold_room import ColdRoom
 from tallystick_node.errors import NodeError, StorageError
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tallystick_node.board import Link
     from tallystick_node.cold_room import Excursion
     from tallystick_node.room_sensors import Fault
+    from tallystick_node.slots import Slots
 
 DEFAULT_INTERVAL_MS = 1000
 RESTART_AFTER_MS = 1000
@@ -63,8 +64,7 @@ class UnixBoard:
         self.batch_readings = int(os.getenv("TALLYSTICK_BATCH") or DEFAULT_BATCH_READINGS)
         self.batch_ms = int(os.getenv("TALLYSTICK_BATCH_MS") or DEFAULT_BATCH_MS)
         self.give_up_oldest = False
-        self.trial_ms = int(os.getenv("TALLYSTICK_TRIAL_MS") or update.TRIAL_MS)
-        self.slots = slots.FileSlots(loader.folder()) if loader.folder() else None
+        self.trial_ms = int(os.getenv("TALLYSTICK_TRIAL_MS") or update_state.TRIAL_MS)
         self.segment_limit = READING_LIMIT // max(1, self.batch_readings)
         self.reset_cause = os.getenv("TALLYSTICK_RESET") or "power-on"  # to a node, a new process is a power-on
         self.linger_ms = int(os.getenv("TALLYSTICK_LINGER_MS") or DEFAULT_LINGER_MS)
@@ -79,6 +79,14 @@ class UnixBoard:
         self._acks_folder = os.getenv("TALLYSTICK_ACKS_DIR") or ""
         self._watchdog: "board_watchdog.Watchdog | None" = None
         self._power_on()
+
+    @property
+    def slots(self) -> "Slots | None":
+        if not loader.folder():
+            return None
+        from tallystick_node.slots import FileSlots
+
+        return FileSlots(loader.folder())
 
     def uptime_ms(self) -> int:
         return self._uptime.ms()
@@ -129,7 +137,7 @@ class UnixBoard:
     def restart(self, error: Exception) -> None:
         sys.print_exception(error, sys.stderr)  # type: ignore[attr-defined]
         time.sleep(RESTART_AFTER_MS / 1000)
-        if self.slots is not None:
+        if loader.folder():
             self.reboot()  # the loader must see it: firmware on trial has one boot
         self._power_on()
 

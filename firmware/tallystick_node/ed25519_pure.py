@@ -4,8 +4,6 @@ Not constant time: Python integers are not. Whoever can time single operations o
 and can read the seed out of its flash.
 """
 
-from tallystick_node import sha512_pure
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     Point = tuple[int, int, int, int]  # extended coordinates X, Y, Z, T: x = X/Z, y = Y/Z, x*y = T/Z
@@ -32,7 +30,7 @@ class SigningKey:
     def __init__(self, seed: bytes) -> None:
         if len(seed) != _SEED_BYTES:
             raise ValueError("an Ed25519 seed is %d bytes" % _SEED_BYTES)
-        expanded = sha512_pure.digest(seed)
+        expanded = _sha512(seed)
         # Clamping: a multiple of 8 with the top bit at 254 (RFC 8032 section 5.1.5).
         scalar = int.from_bytes(expanded[:32], "little")
         self._scalar = scalar & ((1 << 254) - 8) | 1 << 254
@@ -47,8 +45,14 @@ class SigningKey:
         return commitment + ((nonce + challenge * self._scalar) % ORDER).to_bytes(32, "little")
 
 
+def _sha512(data: bytes) -> bytes:
+    from tallystick_node import sha512_pure  # only who signs pays for it: a verifier takes points from this module
+
+    return sha512_pure.digest(data)
+
+
 def _hash_to_scalar(data: bytes) -> int:
-    return int.from_bytes(sha512_pure.digest(data), "little") % ORDER
+    return int.from_bytes(_sha512(data), "little") % ORDER
 
 
 def encode(point: "Point") -> bytes:

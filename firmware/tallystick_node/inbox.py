@@ -2,7 +2,7 @@
 
 from tallystick_node.errors import StorageError
 from tallystick_node.state import Config
-from tallystick_wire import message, transfer
+from tallystick_wire import message
 from tallystick_wire.errors import WireError
 
 TYPE_CHECKING = False
@@ -109,21 +109,11 @@ def _offer(node: "Node", data: bytes, now_ms: int) -> "bytes | None":
     if node.config is None:
         node.count("offers_refused")
         return None
-    try:
-        host_ms, manifest = transfer.open_offer(node.config.link_key, data)
-    except WireError:
-        node.count("offers_refused")
-        return None
-    return node.updates.offer(node.config, host_ms, manifest)
+    return node.updates.offer(node.config, data)
 
 
 def _chunk(node: "Node", data: bytes, now_ms: int) -> "bytes | None":
-    try:
-        identity, index, piece = transfer.open_chunk(data)
-    except WireError:
-        node.count("chunks_malformed")
-        return None
-    return node.updates.chunk(identity, index, piece)
+    return node.updates.chunk(data)
 
 
 _HANDLERS = {

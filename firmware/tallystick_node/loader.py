@@ -24,7 +24,7 @@ RESTART_CODE = 42  # a board's interpreter starts main.py again whatever the cod
 BOARD_FOLDER = "/slots"
 SETTING = "TALLYSTICK_SLOTS_DIR"  # on a computer
 _STATES = (OK, TRY, TRIED, FAILED)
-_PACKAGES = ("tallystick_node", "tallystick_wire")
+PACKAGES = ("tallystick_node", "tallystick_wire")
 
 
 class Record:
@@ -135,7 +135,7 @@ def _watchdog_over_trial(root: str, slot: str) -> "Any":
 
 def _import(root: str, slot: str) -> "tuple[Any, Any]":
     """(app, board) of that firmware; what was imported of another one is forgotten first."""
-    for name in [name for name in sys.modules if name.split(".")[0] in _PACKAGES]:
+    for name in [name for name in sys.modules if name.split(".")[0] in PACKAGES]:
         del sys.modules[name]
     for other in SLOTS:
         if root + "/" + other in sys.path:

@@ -11,7 +11,7 @@ from tallystick_node.given_up import GivenUp
 from tallystick_node.settings import Settings
 from tallystick_node.store import Store
 from tallystick_node.twin import Twin
-from tallystick_node.update import Updates
+from tallystick_node.update_state import Updates
 from tallystick_node.watchdog import Watchdog, deadline_ms
 from tallystick_wire import reading, senml
 
@@ -53,7 +53,7 @@ class Node:
         self.config = config
         self.counts: "dict[str, int]" = {}
         self.store = Store(files, board.segment_limit)
-        self.updates = Updates(files, board.slots, self.kid, self.count, board.feed)
+        self.updates = Updates(files, board, self.kid, self.count)
         self.settings = Settings(board, self.updates.told)
         self.batch = Batch(self.settings.batch_readings, self.settings.batch_ms)
         self.delivery = Delivery(board.link, self.store, board.linger_ms, self.count)

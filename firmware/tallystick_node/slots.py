@@ -10,7 +10,6 @@ import sys
 from tallystick_node import loader
 from tallystick_node.errors import StorageError
 from tallystick_node.files import refusal
-from tallystick_wire import image, manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,7 +180,7 @@ class FileSlots(Parts):
     def _given_back(self, block_bytes: int) -> int:
         """What the files take that the next image will replace."""
         total = 0
-        for package in image.PACKAGES:
+        for package in loader.PACKAGES:
             folder = self._root + "/" + self.target() + "/" + package
             try:
                 sizes = [int(os.stat(folder + "/" + name)[6]) for name in os.listdir(folder)]
@@ -191,9 +190,11 @@ class FileSlots(Parts):
         return total
 
     def _unpack(self, slot: str, size: int, stored: "Callable[[], None]") -> None:
+        from tallystick_wire import image, manifest  # only now: while an image is loaded, memory is short
+
         folder = self._root + "/" + slot
         _make_folder(folder)
-        for package in image.PACKAGES:
+        for package in loader.PACKAGES:
             _make_folder(folder + "/" + package)
             for name in os.listdir(folder + "/" + package):
                 os.remove(folder + "/" + package + "/" + name)

@@ -1,33 +1,26 @@
-"""Configuration and firmware that a site sends: what is taken, what is refused, and how far the newest one has come.
+"""What a node does with an offered configuration or firmware: what is taken, what is refused, and what is asked for.
 
-`judge` decides on bytes. Updates keeps what was decided in two twins, `settings` and `update`, and asks for chunks one
-by one. A version counts from the moment its manifest is taken, so an older one never comes back, and firmware gets one
-trial: it must store a reading and have it acked in its first boot, or the boot after that is of the firmware before.
+Imported when an offer comes or a trial ends, and let go afterwards (update_state, which knows how far it has come).
+`judge` decides on bytes; Update asks for chunks one by one. A version counts from the moment its manifest is taken, so
+an older one never comes back, and firmware gets one trial: it must store a reading and have it acked in its first boot,
+or the boot after that is of the firmware before.
 """
 
 import hashlib
 
-from tallystick_node import loading, state
+from tallystick_node import loading, on_demand, state
 from tallystick_node import slots as places
-from tallystick_node.errors import FlashFull, StateLost, StorageError, UpdateRefused
-from tallystick_node.twin import Twin
+from tallystick_node.errors import FlashFull, StorageError, UpdateRefused
+from tallystick_node.update_state import DONE, FAILED, LOADING, TRYING
 from tallystick_wire import manifest, transfer
-from tallystick_wire.errors import ManifestError
+from tallystick_wire.errors import ManifestError, WireError
 from tallystick_wire.manifest import Manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    from tallystick_node.files import Files
     from tallystick_node.slots import Slots
     from tallystick_node.state import Config
-
-TRIAL_MS = 3_600_000  # three batches of 20 readings at one a minute: a gateway that was restarted is back by then
-
-# How far the newest firmware manifest has come.
-_LOADING, _TRYING, _DONE, _FAILED = "loading", "trying", "done", "failed"
+    from tallystick_node.update_state import Updates
 
 
 def judge(config: "Config", kid: bytes, known_version: int, now_ms: int, offered: Manifest) -> None:
@@ -49,52 +42,47 @@ def judge(config: "Config", kid: bytes, known_version: int, now_ms: int, offered
         raise UpdateRefused("updates_old")
     if offered.expires_ms < now_ms:
         raise UpdateRefused("updates_expired")
-    from tallystick_node import ed25519_verify  # 10 KB, until the reboot that follows what is taken
+    from tallystick_node import ed25519_verify  # let go in offer()
 
     if not ed25519_verify.verify(key, offered.to_be_signed, offered.signature):
         raise UpdateRefused("updates_wrong_signature")
 
 
-class Updates:
-    """`told`: the settings of the newest config, None before the first. `on_trial`: this firmware must prove itself."""
+class Update:
+    """Of one node, with its slots (None: it has none). `is_loading`: pieces are on their way, and no end is reached."""
 
-    def __init__(
-        self,
-        files: "Files",
-        slots: "Slots | None",
-        kid: bytes,
-        count: "Callable[[str], None]",
-        stored: "Callable[[], None]",
-    ) -> None:
-        """`stored()`: an update has come further, and the watchdog may know it."""
-        self._stored = stored
-        self._files = files
+    def __init__(self, state: "Updates", slots: "Slots | None") -> None:
+        self._state = state
         self._slots = slots
-        self._kid = kid
-        self._count = count
-        self._config_twin = Twin(files, "settings")
-        self._config_version, self._config_identity, self.told = self._load(self._config_twin, [0, b"", None])
-        self._firmware_twin = Twin(files, "update")
-        loaded = self._load(self._firmware_twin, [0, b"", _DONE, ""])
-        self._version, self._identity, self._stage, self._slot = loaded
+        self._count = state.count
+        self._stored = state.stored
         self._manifest: "Manifest | None" = None  # of what is being loaded, once somebody asked to go on
         self._next = 0  # the piece to ask for: below 0 of the list, from 0 of the image
-        self._reboot = False
-        self.on_trial = False
-        self._take_stock()
 
-    def offer(self, config: "Config", now_ms: int, data: bytes) -> bytes:
-        """The answer to an offer whose MAC is right: a want, or an outcome; after a refusal nothing has changed."""
+    @property
+    def is_loading(self) -> bool:
+        return self._manifest is not None
+
+    def offer(self, config: "Config", data: bytes) -> "bytes | None":
+        """A want, or an outcome; after a refusal nothing has changed. None: nobody who knows the link key offers it."""
+        try:
+            now_ms, data = transfer.open_offer(config.link_key, data)
+        except WireError:
+            self._count("offers_refused")
+            return None
         identity = hashlib.sha256(data).digest()[: manifest.IDENTITY_BYTES]
         try:
-            if identity == self._config_identity:
+            if identity == self._state.config_identity:
                 return transfer.build_outcome(identity, transfer.CURRENT)
             offered = self._parse(data)
-            if identity == self._identity:
+            if identity == self._state.identity:
                 return self._go_on(offered, now_ms)
-            known = self._config_version if offered.kind == manifest.CONFIG else self._version
-            judge(config, self._kid, known, now_ms, offered)
-            if self._stage == _TRYING:
+            known = self._state.config_version if offered.kind == manifest.CONFIG else self._state.version
+            try:
+                judge(config, self._state.kid, known, now_ms, offered)
+            finally:
+                on_demand.let_go(on_demand.VERIFIER)
+            if self._state.stage == TRYING:
                 raise UpdateRefused("updates_too_early")  # it would end the trial that is on, or lead it nowhere
             if offered.kind == manifest.CONFIG:
                 return self._keep(offered)
@@ -103,10 +91,15 @@ class Updates:
             self._count(str(refused))
             return transfer.build_outcome(identity, str(refused))
 
-    def chunk(self, identity: bytes, index: int, piece: bytes) -> "bytes | None":
+    def chunk(self, data: bytes) -> "bytes | None":
         """Keep a piece that was asked for; the next want, or the outcome. None: not that one, and nothing changed."""
+        try:
+            identity, index, piece = transfer.open_chunk(data)
+        except WireError:
+            self._count("chunks_malformed")
+            return None
         wanted = self._manifest
-        if wanted is None or self._slots is None or identity != self._identity or index != self._next:
+        if wanted is None or self._slots is None or identity != self._state.identity or index != self._next:
             self._count("chunks_unexpected")
             return None
         try:
@@ -120,53 +113,47 @@ class Updates:
             self._count(str(refused))
             return transfer.build_outcome(identity, str(refused))
 
-    def delivered(self) -> None:
-        """A reading of this boot was stored, sent and acked: this firmware works."""
-        if not self.on_trial or self._slots is None:
+    def confirm(self) -> None:
+        """This firmware works: it can be updated, too, for to get here it imported what that takes."""
+        if self._slots is None:
             return
         self._slots.confirm()
         # A crash here: the next boot finds the slot confirmed and says so in the twin.
-        self._reach(_DONE)
-        self.on_trial = False
+        self._reach(DONE)
+        self._state.on_trial = False
         self._count("updates_confirmed")
         # A crash here: they lie there until the next update, or until readings need the room.
         self.make_room()
 
     def make_room(self) -> None:
-        """Readings come before updates: what is loaded and not needed goes; an offer begins anew."""
-        if self._slots is None or (self._stage == _TRYING and not self.on_trial):
-            return
+        """What is loaded goes."""
         self._manifest = None
+        if self._slots is None:
+            return
         for part in (places.LIST, places.IMAGE):
             try:
                 self._slots.remove(part)
             except StorageError:
                 self._count("flash_refused")
 
-    def reboot_due(self, uptime_ms: int, trial_ms: int) -> bool:
-        """True once something holds from the next boot on, or the trial has taken too long."""
-        return self._reboot or (self.on_trial and uptime_ms > trial_ms)
-
-    def _take_stock(self) -> None:
+    def take_stock(self) -> None:
         """What became of a trial, seen from the boot after it was begun."""
-        if self._stage != _TRYING or self._slots is None:
+        if self._slots is None:
             return
-        found = self._slots.state(self._slot)
+        found = self._slots.state(self._state.slot)
         if found == places.TRIAL:
-            self.on_trial = True
+            self._state.on_trial = True
         elif found == places.CONFIRMED:
-            self._reach(_DONE)
+            self._reach(DONE)
         elif found == places.FAILED:
-            self._reach(_FAILED)
+            self._reach(FAILED)
             self._count("updates_rolled_back")
         else:  # the power went before the switch: the image is whole, and the next offer goes on from there
-            self._reach(_LOADING)
+            self._reach(LOADING)
 
     def _keep(self, offered: Manifest) -> bytes:
-        self._config_twin.save([offered.version, offered.identity, offered.settings])
+        self._state.keep(offered.version, offered.identity, offered.settings)
         # A crash before the answer: it holds in the next boot, and an offer that comes again is answered "current".
-        self._config_version, self._config_identity = offered.version, offered.identity
-        self._reboot = True
         self._count("configs")
         return transfer.build_outcome(offered.identity, transfer.KEPT)
 
@@ -179,19 +166,19 @@ class Updates:
             raise UpdateRefused("updates_no_room")
         # The list goes before the manifest that it belongs to: a crash in between leaves a manifest without a list.
         self._slots.remove(places.LIST)
-        self._firmware_twin.save([offered.version, offered.identity, _LOADING, ""])
+        self._state.take(offered.version, offered.identity)
         # A crash here: the same offer goes on.
-        self._version, self._identity, self._stage, self._slot = offered.version, offered.identity, _LOADING, ""
         self._manifest = None
         return self._go_on(offered, 0)
 
     def _go_on(self, offered: Manifest, now_ms: int) -> bytes:
         """This manifest was taken before."""
-        if self._stage == _DONE:
-            return transfer.build_outcome(self._identity, transfer.CURRENT)
-        if self._stage == _TRYING:
-            return transfer.build_outcome(self._identity, transfer.ON_TRIAL if self.on_trial else transfer.LOADED)
-        if self._stage == _FAILED:
+        if self._state.stage == DONE:
+            return transfer.build_outcome(self._state.identity, transfer.CURRENT)
+        if self._state.stage == TRYING:
+            word = transfer.ON_TRIAL if self._state.on_trial else transfer.LOADED
+            return transfer.build_outcome(self._state.identity, word)
+        if self._state.stage == FAILED:
             raise UpdateRefused("updates_failed_before")
         if offered.expires_ms < now_ms:
             raise UpdateRefused("updates_expired")
@@ -238,50 +225,38 @@ class Updates:
 
     def _ask_or_install(self, slots: "Slots", wanted: Manifest) -> bytes:
         if self._next < wanted.chunk_count:
-            return transfer.build_want(self._identity, self._next)
+            return transfer.build_want(self._state.identity, self._next)
         if not loading.image_is_right(slots, wanted, self._stored):
-            self._reach(_FAILED)
+            self._reach(FAILED)
             raise UpdateRefused("images_wrong_hash")  # each chunk was right: the signer's two hashes disagree
         # The stage, then the switch: a boot that finds "trying" asks the slots whether the switch was made.
-        self._slot = slots.target()
-        self._reach(_TRYING)
+        self._state.slot = slots.target()
+        self._reach(TRYING)
         try:
             slots.install(wanted.size, self._stored)
         except ManifestError:
-            self._reach(_FAILED)
+            self._reach(FAILED)
             raise UpdateRefused("images_malformed") from None
-        except StorageError:
-            self._reach(_LOADING)  # the next offer tries again
+        except (StorageError, MemoryError):
+            self._reach(LOADING)  # the next offer tries again
             raise
         self._manifest = None
-        self._reboot = True
-        return transfer.build_outcome(self._identity, transfer.LOADED)
+        self._state.reboot = True
+        return transfer.build_outcome(self._state.identity, transfer.LOADED)
 
     def _give_up(self) -> UpdateRefused:
         """The flash is full: give back what was loaded, so that readings go on. Under a new version it may fit."""
         self.make_room()
-        self._reach(_FAILED)
+        self._reach(FAILED)
         return UpdateRefused("updates_no_room")
 
     def _reach(self, stage: str) -> None:
-        self._firmware_twin.save([self._version, self._identity, stage, self._slot])
-        self._stage = stage
+        self._state.reach(stage)
+        if stage == FAILED:
+            self._manifest = None  # nothing more is wanted of it
 
     def _parse(self, data: bytes) -> Manifest:
         try:
             return manifest.parse(data)
         except ManifestError:
             raise UpdateRefused("updates_malformed") from None
-
-    def _load(self, twin: Twin, first: "list[Any]") -> "list[Any]":
-        """The twin's value. Both copies lost: as at the beginning; what a manifest may do then, its expiry bounds."""
-        try:
-            value = twin.load()
-            if value is not None:
-                twin.restore(value)
-            return list(value or first)
-        except StateLost as lost:
-            for name in self._files.names():
-                if name.startswith(str(lost) + "."):
-                    self._files.set_aside(name)
-            return first

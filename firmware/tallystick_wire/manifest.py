@@ -11,7 +11,7 @@ A COSE_Sign1 with the three protected labels of every statement. Their bodies (s
 
 import hashlib
 
-from tallystick_wire import cbor, cose, reading, settings
+from tallystick_wire import cbor, cose, reading
 from tallystick_wire.errors import CborError, CoseError, ManifestError
 
 TYPE_CHECKING = False
@@ -103,6 +103,8 @@ def parse(data: bytes) -> Manifest:
         raise ManifestError("a %s has the fields %s, and no others" % (kind, ", ".join(_FIELDS[kind])))
     _check_both(body)
     if kind == CONFIG:
+        from tallystick_wire import settings  # a node that loads firmware has no memory to spare
+
         settings.check(body["settings"])
     else:
         _check_firmware(body)

@@ -165,9 +165,9 @@ def test_unpacking_feeds_the_watchdog_after_every_file(bench: Bench) -> None:
     """It takes a small board longer than its watchdog waits, and so does looking through what was loaded."""
     one = firmware(small_image(count=30))
     seen: list[int] = []
-    bench.node.updates._stored = lambda: seen.append(sum(path.startswith("0/") for path in bench.slots.content()))
+    bench.node.updates.stored = lambda: seen.append(sum(path.startswith("0/") for path in bench.slots.content()))
     bench.load(one)
     assert max(later - earlier for earlier, later in pairwise([0, *seen])) == 1, "never two files without"
     assert seen[-1] == 30
     assert seen.count(0) >= one.manifest.size // 1024, "and while the image is checked"
-    assert Node(bench.board, Files(bench.board.storage), bench.node.key, 9, None).updates._stored == bench.board.feed
+    assert Node(bench.board, Files(bench.board.storage), bench.node.key, 9, None).updates.stored == bench.board.feed

@@ -43,8 +43,9 @@ def import_all() -> None:
     """What main.py and MachineBoard import where there is a radio."""
     for name in ("loader", "board", "app", "batch", "board_radio", "board_sensors", "clock", "firmware", "link"):
         __import__("tallystick_node." + name)
-    for name in ("slots", "slots_partition", "update"):
-        __import__("tallystick_node." + name)
+    from tallystick_node import on_demand
+
+    on_demand.let_go(on_demand.START)
 
 
 def enrolled(board: Board) -> bytes:
