@@ -15,7 +15,7 @@ from tallystick_tools.verify_text import as_json, plain, proved
 from tallystick_wire import cbor
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 NAMES = st.text(sorted(archive.NAME_CHARACTERS), min_size=1, max_size=12).filter(lambda name: name[0] != ".")

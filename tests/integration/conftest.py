@@ -19,7 +19,7 @@ from tallystick_emulators.tag_udp import UdpTagServer
 from tallystick_finance import routes
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 
 @pytest.fixture

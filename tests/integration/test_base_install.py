@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_IN_THE_BASE = ("apsw", "cbor2", "httpx", "litestar", "msgspec", "serial", "uvicorn", "zstandard")

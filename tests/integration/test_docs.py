@@ -32,7 +32,7 @@ from tallystick_tools.conform_suites import SUITES
 from tallystick_web.config import CloudConfig, FinanceConfig
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -14,7 +14,7 @@ from tallystick_wire import cbor
 from tallystick_wire.errors import CborError
 
 if TYPE_CHECKING:
-    from tests.conftest import Story, World
+    from small_world import Story, World
 
 FLIPS = 400
 

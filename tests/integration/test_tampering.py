@@ -17,7 +17,7 @@ from tallystick_tools.outcome import NOT_VERIFIED, VERIFIED, walk
 from tallystick_wire import cose, reading
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 
 @pytest.fixture(scope="module")

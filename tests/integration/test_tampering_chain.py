@@ -13,7 +13,7 @@ from tallystick_tools.outcome import VERIFIED, Outcome, walk
 from tallystick_wire import cose
 
 if TYPE_CHECKING:
-    from tests.conftest import Loan, Story, World
+    from small_world import Loan, Story, World
 
 
 def decided(make_world: "Callable[..., World]", alter: "Callable[[World, Loan, bytes], Any]") -> Outcome:

@@ -17,7 +17,7 @@ from tallystick_proof.evidence import LINKS
 from tallystick_tools.outcome import CANNOT_TELL, NOT_VERIFIED, VERIFIED
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("firmware", "cloud-sync", "provisioning", "edge", "tools")

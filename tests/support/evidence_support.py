@@ -10,7 +10,7 @@ from tallystick_proof.evidence import Evidence
 from tallystick_proof.verdict import Verified, verify
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from small_world import World
 
 
 def walked(world: "World", data: bytes, **options: Any) -> Verified:

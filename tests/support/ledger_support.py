@@ -1,6 +1,6 @@
 """A real ledger on a real database in a temporary folder, without HTTP: what the ledger's tests share.
 
-Keys, statements and readings come from the `world` fixture's maker (tests/conftest.py); `logged` counts nothing of it:
+Keys, statements and readings come from the `world` fixture's maker (small_world.py); `logged` counts nothing of it:
 what is in this ledger is only what a test puts there.
 """
 

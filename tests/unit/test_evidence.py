@@ -15,7 +15,7 @@ from tallystick_proof.verdict import verify
 from tallystick_wire import cbor
 
 if TYPE_CHECKING:
-    from tests.conftest import Story, World
+    from small_world import Story, World
 
 DAY_MS = 86_400_000
 

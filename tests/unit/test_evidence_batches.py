@@ -10,7 +10,7 @@ from tallystick_proof.bundle import Withheld
 from tallystick_wire import cbor, cose
 
 if TYPE_CHECKING:
-    from tests.conftest import Story, World
+    from small_world import Story, World
 
 
 def rebuilt(world: "World", change: Callable[[list[bundle.Item], int], tuple[list[bundle.Item], int]]) -> bytes:

@@ -14,7 +14,7 @@ from tallystick_proof.evidence import Evidence
 from tallystick_wire import reading
 
 if TYPE_CHECKING:
-    from tests.conftest import World
+    from small_world import World
 
 
 # --- restarts

@@ -14,7 +14,7 @@ from tallystick_proof.verdict import verify
 from tallystick_wire import cbor
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 
 # --- manifest and members

@@ -18,7 +18,7 @@ from tallystick_tools.verify_decision import verify_decision
 from tallystick_wire import cose, reading
 
 if TYPE_CHECKING:
-    from tests.conftest import Loan, World
+    from small_world import Loan, World
 
 HOUR_MS = 3_600_000
 

@@ -25,7 +25,7 @@ from tallystick_wire import cbor
 from tallystick_wire.senml import Decimal
 
 if TYPE_CHECKING:
-    from tests.conftest import Story, World
+    from small_world import Story, World
 
 ESCAPE = "\x1b[2J\x1b]0;verified\x07"  # clears a screen and names a window
 BACKWARDS = "\u202e"  # turns the rest of a line around

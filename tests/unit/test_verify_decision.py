@@ -15,7 +15,7 @@ from tallystick_tools.verify_decision import LoanVerdict
 from tallystick_wire.cbor import Map
 
 if TYPE_CHECKING:
-    from tests.conftest import Loan, Story, World
+    from small_world import Loan, Story, World
 
 PLEDGED = {"lot": "L7", "currency": "CNY", "value_minor": 100_000_000, "principal_minor": 65_000_000}
 

@@ -11,7 +11,7 @@ import pytest
 from tallystick_tools.verify import verify
 
 if TYPE_CHECKING:
-    from tests.conftest import Story
+    from small_world import Story
 
 PROGRAM = "chromium"
 # No first-run traffic: the page's own requests are what is looked at.
