@@ -16,12 +16,16 @@ class JournalError(ProvisioningError):
 
 
 class TagRefused(Refused):
-    """This tag is not taken. `code` is short and stable, `next_action` says what the person does now."""
+    """This tag is not taken. `code` is short and stable, `next_action` says what the person does now.
 
-    def __init__(self, code: str, message: str, next_action: str) -> None:
+    `facts`: what the message names, without words of any language.
+    """
+
+    def __init__(self, code: str, message: str, next_action: str, facts: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.next_action = next_action
+        self.facts = facts
 
 
 class OrderError(Refused):

@@ -29,7 +29,10 @@ def write(desk: Desk, order: TagOrder, *, duplicate: DuplicateCheck = _nobody, d
     work = desk.find()
     if work.chip != order.chip:
         raise TagRefused(
-            "wrong-chip", f"this is an {CHIPS[work.chip]}, the job wants {CHIPS[order.chip]}", "take the other tag"
+            "wrong-chip",
+            f"this is an {CHIPS[work.chip]}, the job wants {CHIPS[order.chip]}",
+            "take the other tag",
+            f"{CHIPS[work.chip]} ≠ {CHIPS[order.chip]}",
         )
     desk.tell("signature")
     work.check_signature()
@@ -193,6 +196,7 @@ def _check_link(work: Work, order: TagOrder) -> Tapped:
             "other-item",
             f"the tag names {read.host}{read.path}, not {order.host}{order.item.path}",
             "this tag belongs to another item: find the tag of this one",
+            f"{read.path.rpartition('/')[2]} ≠ {order.item.serial}",
         )
     return work.check_link(read)
 

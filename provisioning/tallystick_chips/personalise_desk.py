@@ -107,8 +107,9 @@ class Desk:
         self.journal.append(self.uid, event, **values)
 
     def outcome(
-        self, state: State, reason: str, next_action: str, tapped: Tapped | None = None, code: str = "done"
-    ) -> TagOutcome:
+        self, state: State, reason: str, next_action: str, tapped: Tapped | None = None, code: str = "done",
+        facts: str = "",
+    ) -> TagOutcome:  # fmt: skip
         """What there is to say about the tag, with what the journal knows of it."""
         history = self.history()
         return TagOutcome(
@@ -124,6 +125,7 @@ class Desk:
             epoch=history.epoch or None,
             copyable=self.chip in TYPE2_CHIPS,
             seal=None if tapped is None else tapped.seal,
+            facts=facts,
         )
 
 
@@ -166,23 +168,25 @@ def swapped(wanted: bytes | None, found: bytes) -> TagRefused:
         "swapped",
         f"{was} was taken away and {found.hex().upper()} put in its place",
         f"put {was} back on the reader and run resume or recover",
+        "" if wanted is None else f"{wanted.hex().upper()} ≠ {found.hex().upper()}",
     )
 
 
 def _broken_off(desk: Desk, error: Exception) -> TagOutcome:
     """refused when the journal has nothing open for this tag, else unfinished: half-written is never silent."""
-    code, reason, action = _explain(error)
     try:
         begun = desk.history().stage in BEGUN
         if begun and isinstance(error, (TagLost, TagTimeout)):
-            code, reason, action = _explain(_look_again(desk) or error)
+            error = _look_again(desk) or error
+        code, reason, action = _explain(error)
         if not begun and code == "swapped":
             action = "leave one tag on the reader until it is done"
         elif begun and code == "foreign-keys":
             action = "set it aside and release its row: a key of others is in it"
         elif begun and code not in ("swapped", "two-tags", "reader", "seal", "other-keys"):
             action = "put the same tag on the reader and run resume or recover"
-        return desk.outcome("unfinished" if begun else "refused", reason, action, code=code)
+        facts = error.facts if isinstance(error, TagRefused) else ""
+        return desk.outcome("unfinished" if begun else "refused", reason, action, code=code, facts=facts)
     except JournalError as journal_error:
         return TagOutcome(
             "unfinished", "journal", str(journal_error), "write no more tags before it is mended", desk.uid, desk.chip

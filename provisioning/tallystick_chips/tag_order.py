@@ -75,6 +75,7 @@ class TagOutcome:
     epoch: int | None = None  # how many times this tag was personalised: its counter starts anew each time
     copyable: bool = False  # NTAG21x: the link says which item is meant and proves nothing
     seal: str | None = None  # TagTamper: "closed", "open", "invalid"
+    facts: str = ""  # which rows, tags or chips the reason names: no words, so that it stands in any language
 
     @property
     def good(self) -> bool:

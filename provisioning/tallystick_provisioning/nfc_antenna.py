@@ -13,6 +13,7 @@ SENSE_S = 1.0  # how long one look for a tag may take; in between a person can s
 class Antenna:
     """A reader that is opened again when it vanishes. `lost` and `two` are told once each time it happens.
 
+    `back` is told when the reader is back, `cleared` when there are no two tags any more: a screen says so no longer.
     `idle` is called between two looks for the next tag.
     """
 
@@ -23,12 +24,14 @@ class Antenna:
         two: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
         idle: Callable[[], None] = lambda: None,
+        back: Callable[[str], None] = lambda name: None,
+        cleared: Callable[[], None] = lambda: None,
     ) -> None:
         self._open_reader, self._lost, self._two = open_reader, lost, two
-        self._monotonic, self._idle = monotonic, idle
+        self._monotonic, self._idle, self._cleared = monotonic, idle, cleared
         self._first: Reader | None = None
         self._sees_two = False
-        self.reader: Reader = SteadyReader(self._open, lost, monotonic=monotonic)
+        self.reader: Reader = SteadyReader(self._open, lost, back=back, monotonic=monotonic)
 
     def open(self) -> None:
         """Open the reader now, so that a wrong name is an error (ReaderLost) and not a wait."""
@@ -66,7 +69,9 @@ class Antenna:
             return None
         except NfcError:
             return None  # it came and went: look again
-        self._sees_two = False
+        if self._sees_two:
+            self._sees_two = False
+            self._cleared()
         return None if tag is None else tag.uid
 
     def close(self) -> None:

@@ -21,17 +21,21 @@ Open = Callable[[], nfc.Reader]
 
 
 class SteadyReader:
-    """A `nfc.Reader` around any other. ReaderLost leaves it only from a tag in use, never from sense()."""
+    """A `nfc.Reader` around any other. ReaderLost leaves it only from a tag in use, never from sense().
+
+    `tell` hears that it is lost, `back` that it is back.
+    """
 
     def __init__(
         self,
         open_reader: Open,
         tell: Callable[[str], None],
         *,
+        back: Callable[[str], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._open, self._tell = open_reader, tell
+        self._open, self._tell, self._back = open_reader, tell, back or tell
         self._monotonic, self._sleep = monotonic, sleep
         self._reader: nfc.Reader | None = None
         self._alive_at = monotonic()  # when a tag was last seen, or the reader opened
@@ -83,7 +87,7 @@ class SteadyReader:
             self._pause_s = min(self._pause_s * 2, MAX_PAUSE_S)
             return None
         if self._lost:
-            self._tell(f"reader is back: {self._reader.name}")
+            self._back(f"reader is back: {self._reader.name}")
         self._lost = False
         self.name = self._reader.name
         self._alive_at, self._pause_s = self._monotonic(), FIRST_PAUSE_S

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -24,4 +24,7 @@ class AtReader:
     secret_file: Annotated[Path | None, Parameter(help="File with passphrase or PIN; default: it is asked for.")] = None
     maker: Annotated[Path | None, Parameter(help="File with further makers' public keys.")] = None
     patience: Annotated[float | None, Parameter(help="Seconds without a tag after which it ends.")] = None
+    lang: Annotated[
+        Literal["en", "zh"] | None, Parameter(help="Language of what is said; default: that of the system.")
+    ] = None
     dry_run: Annotated[bool, Parameter(help="Say what would be done; write nothing, on no tag and in no file.")] = False

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from tallystick_fleet.node_table import KnownNode
 from tallystick_fleet.node_view import STEP_WORDS
 from tallystick_proof import statement
+from tallystick_tags import refusal_words
 from tallystick_tags.sheet_words import SheetWords
 from tallystick_tags.tag_job import LOCKED, WAITING, WRITING, WRITTEN, Job, JobItem
 
@@ -122,7 +123,8 @@ def _rejects(name: str, job: Job, words: SheetWords) -> Table:
     for code, count in job.rejects():
         taps = [tap for tap in refused if tap["code"] == code]
         places = dict.fromkeys(_where(tap["row"], tap["uid"], words) for tap in taps)
-        rows.append((code, str(count), ", ".join(places), taps[0]["reason"]))
+        said = taps[0]["reason"] if words.language == "en" else "；".join(refusal_words.of_code(code, words.language))
+        rows.append((code, str(count), ", ".join(places), said))
     return Table(f"{words['rejects']} {name}", columns, rows or [(words["none"], "0", "", "")])
 
 

@@ -1,7 +1,6 @@
 """`tallystick tag ...` at the reader: write a job's tags, and everything that comes after."""
 
 from pathlib import Path
-from typing import Literal
 
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
@@ -27,7 +26,6 @@ def write(
     outbox: Path | None = None,
     printer: Path | None = None,
     unattended: bool = False,
-    lang: Literal["en", "zh"] | None = None,
     silent: bool = False,
 ) -> int:
     """Write the job's tags, hands free: put one down, wait for the beep, take it away, the next one counts itself.
@@ -52,13 +50,11 @@ def write(
         Device or file that gets each finished tag's label at once, as ZPL.
     unattended
         Nobody stands there: one line a tag, and it ends when no tag comes any more (--patience, default 10).
-    lang
-        Language of the screen; default: that of the system.
     silent
         No sounds.
     """
     client = None if ledger is None or at.dry_run else LedgerClient(ledger)
-    words, sound = Words(choose(lang)), tag_sound.choose(silent or unattended or at.dry_run)
+    words, sound = Words(choose(at.lang)), tag_sound.choose(silent or unattended or at.dry_run)
     try:
         with Job(job) as opened, tag_context.alone(opened):
             signing = tag_context.signing(opened, at.installer, at.trust, outbox)

@@ -13,7 +13,8 @@ _MAX_NAMED = 3  # rows in one sentence
 def duplicate(own: JobItem, uid: bytes) -> TagOutcome:
     """A tag of this job that is done."""
     reason = f"this tag is row {own.row} already: serial {own.item.serial}"
-    return TagOutcome("refused", "duplicate", reason, "take another tag", uid=uid)
+    facts = f"{own.row}: {own.item.serial}"
+    return TagOutcome("refused", "duplicate", reason, "take another tag", uid=uid, facts=facts)
 
 
 def abandoned(uid: bytes) -> TagOutcome:
@@ -38,14 +39,18 @@ def other_item(uid: bytes, own: JobItem | None, expected: JobItem) -> TagOutcome
     """The label that was scanned and the tag that was tapped are not of one item."""
     found = "no tag of this job" if own is None else f"the tag of row {own.row}, serial {own.item.serial}"
     reason = f"the label says serial {expected.item.serial} (row {expected.row}), this is {found}"
-    return TagOutcome("refused", "other-item", reason, "take label and tag apart and find their own", uid=uid)
+    facts = f"{expected.item.serial} ≠ {'-' if own is None else own.item.serial}"
+    action = "take label and tag apart and find their own"
+    return TagOutcome("refused", "other-item", reason, action, uid=uid, facts=facts)
 
 
 def no_row(uid: bytes, unfinished: Sequence[JobItem]) -> TagOutcome:
     """Every row has its tag; some of those tags have to come back."""
-    rows = ", ".join(f"row {item.row} (tag {(item.uid or b'').hex().upper()})" for item in unfinished[:_MAX_NAMED])
+    named = [(item.row, (item.uid or b"").hex().upper()) for item in unfinished[:_MAX_NAMED]]
+    rows = ", ".join(f"row {row} (tag {tag})" for row, tag in named)
     wanted = f"put down the tag of {rows}" if rows else "stop: nothing is left to write"
-    return TagOutcome("refused", "no-row", "no row is waiting for a new tag", wanted, uid=uid)
+    facts = ", ".join(f"{row}: {tag}" for row, tag in named)
+    return TagOutcome("refused", "no-row", "no row is waiting for a new tag", wanted, uid=uid, facts=facts)
 
 
 def no_tag() -> TagOutcome:

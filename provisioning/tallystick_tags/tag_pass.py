@@ -11,7 +11,8 @@ from tallystick_chips.tag_order import TagOutcome
 from tallystick_chips.tag_originality import NXP, Originality
 from tallystick_provisioning.nfc import Reader
 from tallystick_provisioning.nfc_antenna import Antenna
-from tallystick_tags import tag_job, tag_outcomes
+from tallystick_provisioning.screen_words import Words
+from tallystick_tags import refusal_words, tag_job, tag_outcomes
 from tallystick_tags.key_provider import JobKeys
 from tallystick_tags.tag_context import now_ms
 from tallystick_tags.tag_job import LOCKED, WRITTEN, Job, JobItem
@@ -40,12 +41,15 @@ class Pass:
     originality: Originality = NXP
     dry_run: bool = False  # look, say, and write nothing
     sender: Sender | None = None
+    words: Words = field(default_factory=lambda: Words("en"))
     _antenna: Antenna = field(init=False)
     _desk: Desk = field(init=False)
 
     def __post_init__(self) -> None:
-        two = "two tags: leave one"
-        self._antenna = Antenna(self.open_reader, self.say, lambda: self.say(two), idle=self._look_at_post)
+        two = self.words["two"]
+        self._antenna = Antenna(
+            self.open_reader, self._lost, lambda: self.say(two), idle=self._look_at_post, back=self._back
+        )
         self._desk = Desk(self._antenna.reader, self.keys, self.journal, originality=self.originality)
 
     def __enter__(self) -> "Pass":
@@ -82,6 +86,12 @@ class Pass:
         if outcome.uid is not None:
             self._antenna.wait_for_removal(outcome.uid, patience_s)
 
+    def _lost(self, why: str) -> None:
+        self.say(why if self.words.language == "en" else self.words["reader"])
+
+    def _back(self, what: str) -> None:
+        self.say(what if self.words.language == "en" else self.words["back"])
+
     def _look_at_post(self) -> None:
         if self.sender is not None:
             note_sent(self.job, self.sender.collect(), now_ms)
@@ -90,14 +100,14 @@ class Pass:
         own, self._desk.only = self.job.of_uid(uid), uid
         if self.dry_run:
             outcome = self._refusal(uid, own, expected) or self._look_at(what, own, uid)
-            self.say(sentence(own, uid, outcome))
+            self.say(sentence(own, uid, outcome, self.words))
             return outcome
         attempt = self.job.begin(own.row if own else None, uid, what, now_ms())
         outcome = self._refusal(uid, own, expected) or self._personalise(what, own)
         self.job.end(attempt, outcome, now_ms(), _changes(what, own, outcome))
         if own is not None and outcome.good:
             self._settle(what, own, uid)
-        self.say(sentence(own, uid, outcome))
+        self.say(sentence(own, uid, outcome, self.words))
         return outcome
 
     def _look_at(self, what: str, own: JobItem | None, uid: bytes) -> TagOutcome:
@@ -138,9 +148,16 @@ def _changes(what: str, own: JobItem | None, outcome: TagOutcome) -> Mapping[str
     return None
 
 
-def sentence(own: JobItem | None, uid: bytes | None, outcome: TagOutcome) -> str:
+def sentence(own: JobItem | None, uid: bytes | None, outcome: TagOutcome, words: Words) -> str:
     """One line about one tag."""
-    who = f"row {own.row}, serial {own.item.serial}, " if own else ""
-    tag = f"tag {uid.hex().upper()}" if uid else "no tag"
-    action = "" if outcome.good else f"; {outcome.next_action}"
-    return f"{who}{tag}: {outcome.state} ({outcome.code}): {outcome.reason}{action}"
+    if words.language == "en":
+        who = f"row {own.row}, serial {own.item.serial}, " if own else ""
+        tag = f"tag {uid.hex().upper()}" if uid else "no tag"
+        action = "" if outcome.good else f"; {outcome.next_action}"
+        return f"{who}{tag}: {outcome.state} ({outcome.code}): {outcome.reason}{action}"
+    who = f"{words['row']} {own.row}，{words['serial']} {own.item.serial}，" if own else ""
+    tag = f"{words['tag']} {uid.hex().upper() if uid else '-'}"
+    told = f"{who}{tag}：{words[f'is_{outcome.state}']}"
+    if outcome.good:
+        return told
+    return f"{told} ({outcome.code})：{'；'.join(refusal_words.of_outcome(outcome, words.language))}"

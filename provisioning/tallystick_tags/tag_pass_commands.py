@@ -9,6 +9,7 @@ from tallystick_provisioning import label_text
 from tallystick_provisioning.errors import ItemError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
+from tallystick_provisioning.screen_words import Words, choose
 from tallystick_tags import tag_context
 from tallystick_tags.at_reader import AtReader
 from tallystick_tags.tag_job import WRITTEN, Job
@@ -149,12 +150,14 @@ def _matches(bench: Pass, line: str, patience_s: float | None) -> bool:
     try:
         scanned = bench.job.of_item(label_text.parse(line))
     except ItemError as error:
-        print(f"no label of ours: {error}")
+        print(f"{bench.words['no_label']}: {error}")
         return False
     if scanned is None:
-        print(f"no item of this job: {line[:80]}")
+        print(f"{bench.words['no_item']}: {line[:80]}")
         return False
-    print(f"row {scanned.row}, serial {scanned.item.serial}: tap its tag", flush=True)
+    words = bench.words
+    who = f"{words['row']} {scanned.row}, {words['serial']} {scanned.item.serial}"
+    print(f"{who}: {words['tap']}", flush=True)
     outcome = bench.one("verify", patience_s, scanned)
     if outcome.good and not bench.dry_run:
         bench.job.change(scanned.row, checked_ms=tag_context.now_ms())
@@ -176,8 +179,8 @@ def _bench(job: Path, at: AtReader) -> Iterator[Pass]:
         records = tag_context.journal(opened, at.journal)
         try:
             reader = tag_context.reader(at.reader)
-            maker = tag_context.originality(at.maker)
-            with Pass(opened, reader, keys, records, print, maker, at.dry_run) as bench:
+            maker, words = tag_context.originality(at.maker), Words(choose(at.lang))
+            with Pass(opened, reader, keys, records, print, maker, at.dry_run, words=words) as bench:
                 yield bench
         finally:
             keys.close()

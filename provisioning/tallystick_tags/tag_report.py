@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from csv import writer as csv_writer
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from tallystick_provisioning import whole_file
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
+from tallystick_provisioning.screen_words import Words, choose
+from tallystick_tags import refusal_words
 from tallystick_tags.tag_job import WAITING, WRITING, Job, JobItem
 
 _COLUMNS = (
@@ -22,7 +24,13 @@ _FORMULA = ("=", "+", "-", "@", "\t")  # a spreadsheet would run a cell that beg
 
 @reporting()
 def report(
-    job: Path, *, json: bool = False, csv: Path | None = None, every: bool = False, force: bool = False
+    job: Path,
+    *,
+    json: bool = False,
+    csv: Path | None = None,
+    every: bool = False,
+    lang: Literal["en", "zh"] | None = None,
+    force: bool = False,
 ) -> int:
     """Say how far a job is: counts, rejects by reason, open rows. Exit code 1 while a row has no tag.
 
@@ -39,6 +47,8 @@ def report(
         Write every row to this CSV file, which any spreadsheet opens.
     every
         Show every row, not only those that are open.
+    lang
+        Language of what a person reads; default: that of the system. JSON and CSV are the same in every language.
     force
         Write over a file that is there already.
     """
@@ -49,7 +59,7 @@ def report(
         if json:
             print(dumps(told, ensure_ascii=False, indent=2))
         else:
-            _show(told, every)
+            _show(told, every, Words(choose(lang)))
     return REFUSED if told["counts"][WAITING] + told["counts"][WRITING] else DONE
 
 
@@ -103,24 +113,26 @@ def _harmless(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _show(told: Mapping[str, Any], all_rows: bool) -> None:
+def _show(told: Mapping[str, Any], all_rows: bool, words: Words) -> None:
     console, counts = Console(), told["counts"]
-    keys = f"keys {told['key_set']} version {told['key_version']}"
-    console.print(f"{told['chip']} for {told['host']}, {keys}", markup=False)
-    console.print(", ".join(f"{state} {count}" for state, count in counts.items()), markup=False)
+    states = ", ".join(f"{words[f'row_{state}']} {count}" for state, count in counts.items())
+    lines = [words["of_job"].format(**told), states]
     if told["seconds_per_tag"] is not None:
-        console.print(f"{told['seconds_per_tag']:.1f} s per tag", markup=False)
-    console.print(f"{told['queued']} statements wait for the ledger", markup=False)
+        lines.append(f"{told['seconds_per_tag']:.1f} {words['per_tag']}")
+    lines.append(words["wait"].format(queued=told["queued"]))
     for code, count in told["rejects"].items():
-        console.print(f"rejected {count}: {code}", markup=False)
+        reason, action = refusal_words.of_code(code, words.language)
+        lines.append(f"{words['rejected']} {count}: {code}: {reason}; {action}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     shown = [item for item in told["items"] if all_rows or item["state"] == WRITING]
     if shown:
-        _show_table(console, shown)
+        _show_table(console, shown, words)
 
 
-def _show_table(console: Console, items: list[dict[str, Any]]) -> None:
-    table = Table("row", "serial", "name", "state", "tag")
+def _show_table(console: Console, items: list[dict[str, Any]], words: Words) -> None:
+    table = Table(*(words[name] for name in ("row", "serial", "name", "state", "tag")))
     for item in items:
-        cells = (str(item["row"]), item["serial"], item["name"], item["state"], item["uid"] or "")
+        cells = (str(item["row"]), item["serial"], item["name"], words[f"row_{item['state']}"], item["uid"] or "")
         table.add_row(*(cell.replace("[", "\\[") for cell in cells))
     console.print(table)

@@ -88,7 +88,13 @@ class Run:
     def __post_init__(self) -> None:
         self._pace = Pace()
         self._antenna = Antenna(
-            self.open_reader, lambda _: self._show("reader"), self._two_tags, self.monotonic, self._look_at_post
+            self.open_reader,
+            lambda _: self._show("reader"),
+            self._two_tags,
+            self.monotonic,
+            self._look_at_post,
+            lambda _: self._wait_again(),
+            self._wait_again,
         )
 
     def go(self) -> bool:
@@ -240,6 +246,10 @@ class Run:
         attempt = self.job.begin(item.row if item else None, None, "refuse", self.now_ms())
         self.job.end(attempt, outcome, self.now_ms())
         self._show("wrong", item, outcome=outcome)
+
+    def _wait_again(self) -> None:
+        """What was wrong with the reader, or on it, is over."""
+        self._show("waiting", self.job.next_waiting())
 
     def _open(self) -> bool:
         counts = self.job.counts()

@@ -46,7 +46,7 @@ def scan(job: Job, open_reader: Callable[[], Reader], patience_s: float | None, 
 
     With `dry_run` they are shown and counted, and not remembered.
     """
-    antenna = Antenna(open_reader, print, lambda: print("two tags: leave one"))
+    antenna = Antenna(open_reader, print, lambda: print("two tags: leave one"), back=print)
     antenna.open()
     known = set(job.scanned())
     uid: bytes | None = None

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tallystick_chips.personalise import STEPS
 from tallystick_provisioning.screen_words import Words
+from tallystick_tags import refusal_words
 from tallystick_tags.tag_run import Kind, Moment, Progress
 from tallystick_tags.tag_sound import Sound
 
@@ -62,7 +63,7 @@ class Lines:
         if moment.kind == "planned":
             return f"{self._words['planned'].lower()}  {_named(self._words, moment)}"
         if moment.kind == "wrong" and moment.outcome is not None:
-            reason, action = self._words.why(moment.outcome.code, moment.outcome.reason, moment.outcome.next_action)
+            reason, action = refusal_words.of_outcome(moment.outcome, self._words.language)
             return f"WRONG {done}  {_named(self._words, moment)}  {moment.outcome.code}: {reason}; {action}"
         if moment.kind in ("waiting", "reader", "finished"):
             return f"..... {done}  {self._words[moment.kind]}"
@@ -117,7 +118,7 @@ class Screen:
         lines.append(Text(_named(self._words, moment) if moment.item or moment.uid else " ", overflow="ellipsis"))
         lines.append(Text(moment.item.name if moment.item else "", no_wrap=True, overflow="ellipsis"))
         if moment.outcome is not None and not moment.outcome.good:
-            reason, action = self._words.why(moment.outcome.code, moment.outcome.reason, moment.outcome.next_action)
+            reason, action = refusal_words.of_outcome(moment.outcome, self._words.language)
             lines += [Text(reason, overflow="ellipsis"), Text(f"{self._words['do']}: {action}", overflow="ellipsis")]
         else:
             lines += [self._steps(moment.step), Text("")]

@@ -1,7 +1,8 @@
 """What the person at the reader sees and hears: 80x24, no colour needed, two languages."""
 
 import io
-import subprocess
+import json
+import re
 import wave
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import pytest
 from rich.console import Console
 from tag_support import Hand, blank, make_job, run, uid
 
-from tallystick_chips import personalise
+from tallystick_chips import personalise, personalise_desk
+from tallystick_chips.tag_order import TagOutcome
 from tallystick_emulators.tag_field import Field
+from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning import screen_words
+from tallystick_provisioning.errors import ReaderLost
 from tallystick_provisioning.screen_words import Words
-from tallystick_tags import tag_outcomes, tag_sound, tag_view
+from tallystick_tags import refusal_words, tag_outcomes, tag_report, tag_sound, tag_view
 from tallystick_tags.tag_job import Job, JobItem
 from tallystick_tags.tag_run import Moment, Pace, Progress
 from tallystick_tags.tag_sound import Bell, Player, Silent
@@ -194,14 +198,100 @@ def test_both_languages_are_whole() -> None:
     assert steps == set(personalise.STEPS)
 
 
-def test_every_code_has_chinese_words() -> None:
-    """Each code of a refusal that the personaliser or the loop can give."""
-    folder = Path(personalise.__file__).parent
-    pattern = r'(?:TagRefused\(\s*|TagOutcome\(\s*"(?:refused|unfinished)",\s*)"[a-z-]+"'
-    found = subprocess.run(["grep", "-hPzo", pattern, *map(str, folder.glob("*.py"))], capture_output=True, check=True)
-    codes = {text.rpartition('"')[0].rpartition('"')[2] for text in found.stdout.decode().split("\0") if text}
-    assert len(codes) > 10
-    assert not sorted(codes - set(screen_words._CODES_ZH))
+def codes() -> set[str]:
+    """Each code of a refusal that the personaliser, the desk or the loop can give, as their sources name it."""
+    pattern = r'(?:TagRefused\(\s*|TagOutcome\(\s*"(?:refused|unfinished)",\s*)"([a-z-]+)"'
+    found = {code for _, code, _ in personalise_desk._EXPLAINED}
+    for module in (personalise, tag_outcomes):
+        for path in Path(str(module.__file__)).parent.glob("*.py"):
+            found.update(re.findall(pattern, path.read_text("utf-8")))
+    return found
+
+
+def test_every_code_has_its_words_in_both_languages() -> None:
+    words = refusal_words._WORDS
+    assert set(words["en"]) == set(words["zh"]) == codes()
+    assert len(codes()) > 25
+    for code, (reason, action) in words["en"].items():
+        assert reason.isascii(), code
+        assert action.isascii(), code
+        assert len(reason) + len(action) < 76, code
+    for code, (reason, action) in words["zh"].items():
+        assert re.search("[\u4e00-\u9fff]", reason), code
+        assert re.search("[\u4e00-\u9fff]", action), code
+
+
+@pytest.mark.parametrize("code", sorted(refusal_words._WORDS["zh"]))
+def test_a_chinese_screen_says_reason_and_action_in_chinese(code: str) -> None:
+    """Refused and half written; what the reason names (a row, a tag, a chip) stands there in any language."""
+    for state in ("refused", "unfinished"):
+        outcome = TagOutcome(state, code, "english reason", "english action", uid(1), facts="7: 04AA")
+        lines = "\n".join(drawn(Moment("wrong", PROGRESS, None, uid(1), outcome=outcome), "zh"))
+        assert "english" not in lines
+        assert refusal_words.of_code(code, "zh")[0] in lines
+        assert "7: 04AA" in lines
+        action = refusal_words.of_outcome(outcome, "zh")[1]
+        assert action in lines
+        if state == "unfinished":
+            assert "换一枚" not in action, "a half-written tag is not replaced by another one"
+    assert refusal_words.of_outcome(outcome, "en") == ("english reason", "english action")
+
+
+def test_the_journal_keeps_code_and_english(tmp_path: Path) -> None:
+    """Whatever the screen's language: a report is read elsewhere too."""
+    out = io.StringIO()
+    lines = Lines(Words("zh"), Silent(), out)
+
+    class Both(Hand):
+        def show(self, moment: Moment) -> None:
+            lines.show(moment)
+            super().show(moment)
+
+    with Job(make_job(tmp_path / "j", 2)) as job:
+        assert not run(job, Both(Field(), [blank("ntag215", 1)])).go()
+        kept = job.refused()
+    assert "wrong-chip: 芯片型号不符（NTAG215 ≠ NTAG 424 DNA）; 换用本任务的型号" in out.getvalue()
+    assert (kept[0]["code"], kept[0]["next_action"]) == ("wrong-chip", "take the other tag")
+    assert kept[0]["reason"] == "this is an NTAG215, the job wants NTAG 424 DNA"
+
+
+def test_a_report_for_people_is_in_their_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Job(make_job(tmp_path / "j", 2)) as job:
+        run(job, Hand(Field(), [blank("ntag215", 1)])).go()
+    assert tag_report.report(tmp_path / "j", lang="zh", every=True) == 1
+    chinese = capsys.readouterr().out
+    assert "不合格 1: wrong-chip: 芯片型号不符; 换用本任务的型号" in chinese
+    assert "未写 2, 未写完 0, 已写入 0, 已锁定 0" in chinese
+    assert tag_report.report(tmp_path / "j", lang="en") == 1
+    english = capsys.readouterr().out
+    assert "rejected 1: wrong-chip: not the kind of tag that the job wants; take the other kind" in english
+    assert tag_report.report(tmp_path / "j", lang="zh", json=True) == 1
+    assert json.loads(capsys.readouterr().out)["refused"][0]["next_action"] == "take the other tag"
+
+
+def test_a_screen_says_no_longer_that_a_reader_is_gone(tmp_path: Path) -> None:
+    """When it is back the next tag is asked for, without waiting for one."""
+    field, opened = Field(), []
+
+    class Plugged(Hand):
+        def show(self, moment: Moment) -> None:
+            self.moments.append(moment)
+            if len(self.moments) > 1 and self.moments[-2].kind == "reader":
+                raise KeyboardInterrupt
+
+    def reader() -> EmulatedReader:
+        opened.append(1)
+        if len(opened) in (2, 3):
+            raise ReaderLost("unplugged")
+        if len(opened) == 1:
+            field.cut(0, "before", "reader")
+        return EmulatedReader(field)
+
+    hand = Plugged(field, [])
+    field.put(blank("ntag424", 1))
+    with Job(make_job(tmp_path / "j", 1)) as job, pytest.raises(KeyboardInterrupt):
+        run(job, hand, reader=reader).go()
+    assert [moment.kind for moment in hand.moments][-2:] == ["reader", "waiting"]
 
 
 def test_pace_is_reckoned_over_the_last_tags() -> None:

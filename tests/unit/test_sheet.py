@@ -106,7 +106,8 @@ def test_everything_of_the_day_is_on_the_sheet(job_file: Path, node_file: Path, 
     assert len(stated) == 2
     expected = [
         "shrimp.job", "S0", "S1", "S2", uid(1).hex().upper(), uid(2).hex().upper(), *stated,
-        "duplicate", "this tag is row 2 already", "2026-09-21 14:12",
+        "duplicate", {"en": "this tag is row 2 already", "zh": "该标签已写过；换一枚标签"}[language],
+        "2026-09-21 14:12",
         "Cold room 3", "Rotterdam / 3 / A12", "2026-09-21", "冷库二号", "码头", "the node answered no",
         CERTIFICATE.hex(), INSTALLER.thumbprint.hex(), "07" * 32, ORIGIN, f"1 / {pages}",
     ]  # fmt: skip
