@@ -7,6 +7,7 @@ from tallystick_provisioning.errors import NfcError, TwoTags
 from tallystick_provisioning.nfc import Reader
 from tallystick_provisioning.nfc_steady import SteadyReader
 
+GONE_LOOKS = 3  # in a row without the tag: at the edge of the field one look misses it now and then
 SENSE_S = 1.0  # how long one look for a tag may take; in between a person can stop the run
 
 
@@ -31,7 +32,8 @@ class Antenna:
         self._monotonic, self._idle, self._cleared = monotonic, idle, cleared
         self._first: Reader | None = None
         self._sees_two = False
-        self.reader: Reader = SteadyReader(self._open, lost, back=back, monotonic=monotonic)
+        self._steady = SteadyReader(self._open, lost, back=back, monotonic=monotonic)
+        self.reader: Reader = self._steady
 
     def open(self) -> None:
         """Open the reader now, so that a wrong name is an error (ReaderLost) and not a wait."""
@@ -50,13 +52,21 @@ class Antenna:
     def wait_for_removal(self, uid: bytes, patience_s: float | None = None) -> bytes | None:
         """Until this tag is gone: the UID of the one that lies in its place, if one does.
 
-        `uid` itself when nobody took it away in `patience_s` (None: wait for ever).
+        `uid` itself when nobody took it away in `patience_s` (None: wait for ever). A tag that another one hides, or a
+        reader that is away, has not taken it away.
         """
         until = None if patience_s is None else self._monotonic() + patience_s
+        missed = 0
         while True:
             found = self.look(0.0)
-            if found != uid or (until is not None and self._monotonic() >= until):
+            if found not in (None, uid):
                 return found
+            is_seen = found is not None or self._sees_two or self._steady.is_lost
+            missed = 0 if is_seen else missed + 1
+            if missed == GONE_LOOKS:
+                return None
+            if until is not None and self._monotonic() >= until:
+                return uid if is_seen else None
 
     def look(self, timeout_s: float) -> bytes | None:
         """The UID of the tag that is there."""

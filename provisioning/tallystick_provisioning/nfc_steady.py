@@ -43,6 +43,11 @@ class SteadyReader:
         self._lost = False
         self.name = "reader"
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is away: what it does not see may be there all the same."""
+        return self._lost
+
     def sense(self, timeout_s: float = nfc.SENSE_TIMEOUT_S) -> nfc.Tag | None:
         """See nfc.Reader; None also while the reader is away."""
         deadline = self._monotonic() + timeout_s

@@ -151,7 +151,7 @@ class Screen:
         return whole
 
     def _rejects(self, progress: Progress) -> list[Text]:
-        shown = ", ".join(f"{code} {count}" for code, count in progress.rejects[:_SHOWN_REJECTS])
+        shown = ", ".join(f"{self._short(code)} {count}" for code, count in progress.rejects[:_SHOWN_REJECTS])
         more = len(progress.rejects) - _SHOWN_REJECTS
         rejects = f"{self._words['rejects']}: {shown or 0}" + (f" +{more}" if more > 0 else "")
         return [
@@ -163,10 +163,16 @@ class Screen:
             ),
         ]
 
+    def _short(self, code: str) -> str:
+        """A reason in a table: its code, which is a word in English."""
+        return code if self._words.language == "en" else refusal_words.of_code(code, self._words.language)[0]
+
     def _tag(self, moment: Moment) -> Text:
         rich_sign, ascii_sign, _ = _SIGNS[moment.kind]
-        code = moment.outcome.code if moment.outcome and moment.kind == "wrong" else f"{moment.seconds or 0:.1f} s"
-        line = f"{ascii_sign if self._plain else rich_sign} {_named(self._words, moment)}  {code}"
+        told = f"{moment.seconds or 0:.1f} s"
+        if moment.kind == "wrong" and moment.outcome is not None:
+            told = self._short(moment.outcome.code)
+        line = f"{ascii_sign if self._plain else rich_sign} {_named(self._words, moment)}  {told}"
         return Text(line, style="green" if moment.kind == "done" else "red", no_wrap=True, overflow="ellipsis")
 
 

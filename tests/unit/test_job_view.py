@@ -4,11 +4,13 @@ import io
 import json
 import re
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
-from tag_support import Hand, blank, make_job, run, uid
+from tag_support import GTIN, Hand, blank, make_job, run, uid
 
 from tallystick_chips import personalise, personalise_desk
 from tallystick_chips.tag_order import TagOutcome
@@ -16,6 +18,7 @@ from tallystick_emulators.tag_field import Field
 from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning import screen_words
 from tallystick_provisioning.errors import ReaderLost
+from tallystick_provisioning.item import Item
 from tallystick_provisioning.screen_words import Words
 from tallystick_tags import refusal_words, tag_outcomes, tag_report, tag_sound, tag_view
 from tallystick_tags.tag_job import Job, JobItem
@@ -77,6 +80,22 @@ def test_every_moment_fits_80x24(item: JobItem, language: str) -> None:
         lines = drawn(moment, language)
         assert len(lines) <= 24
         assert Words(language)[moment.kind] in "\n".join(lines)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_overflows_and_the_action_is_always_seen(item: JobItem, language: str) -> None:
+    """The longest serial, name, link and counts; a Chinese letter takes two columns, and none is cut in the middle."""
+    progress = Progress(99_999, 12_345, 123, [(code, 9_999) for code in sorted(codes())], 123.4, 99_999, 99_999, 12_345)
+    one = replace(item, row=99_999, item=Item(GTIN, "%" * 20), name="冷冻南美白虾仁" * 18)
+    link = "h" * 64 + Item(GTIN, "%" * 20).path
+    for code in codes():
+        reason, facts = f"the tag names {link}, not {link}", f"{'%25' * 20} ≠ {'%' * 20}"
+        outcome = TagOutcome("unfinished", code, reason, "put the same tag down and run recover", uid(1), facts=facts)
+        raw = drawn(Moment("wrong", progress, one, uid(1), outcome=outcome), language)
+        assert len(raw) <= 24
+        assert max(map(cell_len, raw)) == 80
+        assert refusal_words.of_outcome(outcome, language)[1] in "\n".join(raw)  # type: ignore[arg-type]
+        assert "\ufffd" not in "".join(raw)
 
 
 def test_figures_are_on_the_screen(item: JobItem) -> None:
