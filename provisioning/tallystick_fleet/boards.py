@@ -1,4 +1,8 @@
-"""Which boards are connected. A board's name is its USB serial number: the same on every port of every machine."""
+"""Which boards are connected. A board's name is its USB serial number: the same on every port of every machine.
+
+Some boards with a USB port of their own show one number from their ROM and another one from MicroPython. The USB port
+that they are plugged into is the second key, where the operating system tells it.
+"""
 
 import os
 import stat
@@ -10,6 +14,7 @@ from pathlib import Path
 from serial.tools import list_ports  # type: ignore[import-untyped]
 from serial.tools.list_ports_common import ListPortInfo  # type: ignore[import-untyped]
 
+from tallystick_fleet import usb_place
 from tallystick_provisioning.errors import FileError
 
 TWINS = "two boards with this serial number are connected, and nobody can tell which is which: unplug one"
@@ -18,10 +23,11 @@ MAX_SERIAL_CHARACTERS = 128  # USB strings are shorter; the enrolment takes no l
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board that is connected now."""
+    """A board that is connected now. `location`: its place on the USB bus, like 1-1.3; empty where nobody knows."""
 
     serial: str
     port: str
+    location: str = ""
 
 
 Boards = Callable[[], list[Board]]
@@ -29,7 +35,11 @@ Boards = Callable[[], list[Board]]
 
 def usb_boards() -> list[Board]:
     """Every USB serial port whose device has a serial number, in the order of these numbers."""
-    return [Board(shown(port.serial_number), port.device) for port in _usb_ports() if port.serial_number]
+    return [
+        Board(shown(port.serial_number), port.device, (port.location or "").partition(":")[0])
+        for port in _usb_ports()
+        if port.serial_number
+    ]
 
 
 def linked_boards(folder: Path) -> list[Board]:
@@ -44,13 +54,21 @@ def linked_boards(folder: Path) -> list[Board]:
         return []
     except OSError as error:
         raise FileError(f"{folder}: {error.strerror}") from None
-    return [Board(shown(name), port) for name in names if (port := _terminal(folder / name))]
+    found = [(name, port) for name in names if (port := _terminal(folder / name))]
+    return [Board(shown(name), port, usb_place.of_terminal(port).location) for name, port in found]
 
 
 def shown(serial: str) -> str:
     """A serial number as it may stand on a screen and in an enrolment: printable and not too long."""
     printable = "".join(character if character.isprintable() else "?" for character in serial)
     return printable[:MAX_SERIAL_CHARACTERS]
+
+
+def find_again(board: Board, connected: list[Board]) -> Board | None:
+    """This board as it is connected now, under another serial number perhaps; None while nobody can say that it is."""
+    same = next((one for one in connected if one.serial == board.serial), None)
+    moved = [one for one in connected if board.location and one.location == board.location]
+    return same or (moved[0] if len(moved) == 1 else None)
 
 
 def port_of(serial: str, connected: list[Board]) -> str | None:

@@ -4,12 +4,12 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tallystick_fleet import flash_board
-from tallystick_fleet.boards import TWINS, Board, Boards, port_of, twins
-from tallystick_fleet.bootsel_drives import DriveReport, DriveWatch
+from tallystick_fleet.boards import TWINS, Board, Boards, find_again, twins
+from tallystick_fleet.drive_watch import DriveReport, DriveWatch
 from tallystick_fleet.enrol_node import NodeJob
 from tallystick_fleet.node_plan import SALT_BYTES, PlannedNode
 from tallystick_fleet.node_table import NodeTable
@@ -18,6 +18,7 @@ from tallystick_fleet.node_watch import Watch
 from tallystick_fleet.provision_node import INTERPRETER, NodePlan, NodeReport, provision_board
 from tallystick_fleet.uf2_image import Uf2Image
 from tallystick_provisioning import enrolments, key_file, site, update_keys
+from tallystick_provisioning.enrolments import NodeExtra
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.trust_setup import AUTHORITIES, SITE_KEY, TRUST, read_trust
 
@@ -37,25 +38,26 @@ class Day:
     drives: DriveWatch | None = None
     ending: Callable[[], None] = lambda: None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    renamed: dict[str, str] = field(default_factory=dict)  # a board's serial number now -> the one that it showed first
 
     def run(self, parallel: int, count: int | None) -> set[str]:
         """The serial numbers of all boards that were worked on.
 
         `count`: end after so many; 0: when those that are connected are through; None: at KeyboardInterrupt.
         """
-        watch = Watch(self.find, self.work, parallel)
+        watch = Watch(self.find, self.work, parallel, renamed=self.renamed)
 
         def enough(watch: Watch) -> bool:
             if self.drives is not None and not self.drives.is_idle:
                 return False
             if count == 0:
-                return {board.serial for board in self.find()} <= watch.handled
+                return {board.serial for board in self.find()} <= watch.handled | set(self.renamed)
             return count is not None and len(watch.handled) >= count
 
         with nullcontext() if self.drives is None else closing(self.drives):
             self._look(self.find())
             watch.run(enough, self._look, self._ending)
-        return watch.handled
+        return watch.handled | set(self.renamed)
 
     def _ending(self) -> None:
         self.view.ending()
@@ -64,22 +66,47 @@ class Day:
     def _look(self, connected: list[Board]) -> None:
         self.view.twins(twins(connected))
         if self.drives is not None:
-            self.drives.look({board.serial for board in connected})
+            self.drives.look(connected)
 
     def work(self, board: Board) -> bool:
         """One board; called by several threads."""
-        row = self.planned.get(board.serial, PlannedNode(board.serial))
-        known = self.nodes.expect(row, self.shared.model, self.random_bytes(SALT_BYTES), now_ms())
-        self.view.named(board.serial, known.name)
+        extra = self._expected(board.serial, self.renamed.get(board.serial, board.serial))
         if board.serial in twins(self.find()):
             report = NodeReport(board.serial, board.port, reason=TWINS)
         else:
-            job = replace(self.shared.job, known=self.nodes.enrolment_of)
-            shared = replace(self.shared, job=job, port_of=lambda serial: port_of(serial, self.find()))
-            report = provision_board(board, shared, row.told(bytes.fromhex(known.salt)), self.view.tell)
+            shared = replace(
+                self.shared,
+                job=replace(self.shared.job, known=self.nodes.enrolment_of),
+                port_of=lambda serial: self._port(board),
+                moved=lambda: self._moved(board),
+            )
+            report = provision_board(board, shared, extra, self.view.tell)
         self.nodes.came(report, now_ms())
         self.view.came(report)
         return report.done
+
+    def _expected(self, serial: str, planned_as: str) -> NodeExtra:
+        """What the enrolment says beside the key; the board has a row from now on. A plan may know another number."""
+        row = self.planned.get(serial) or replace(
+            self.planned.get(planned_as, PlannedNode(planned_as)), serial=serial
+        )
+        known = self.nodes.expect(row, self.shared.model, self.random_bytes(SALT_BYTES), now_ms())
+        self.view.named(serial, known.name)
+        return row.told(bytes.fromhex(known.salt))
+
+    def _port(self, board: Board) -> str | None:
+        now = find_again(board, self.find())
+        return None if now is None else now.port
+
+    def _moved(self, board: Board) -> tuple[str, NodeExtra] | None:
+        """The number that a board shows now, when it is another one: from here on it is called so."""
+        now = find_again(board, self.find())
+        if now is None or now.serial == board.serial:
+            return None
+        self.renamed[now.serial] = board.serial
+        self.nodes.rename(board.serial, now.serial)
+        self.view.moved(board.serial, now.serial)
+        return now.serial, self._expected(now.serial, board.serial)
 
 
 def drives(folders: list[Path], image: Uf2Image, view: NodeView, parallel: int) -> DriveWatch:
@@ -91,7 +118,10 @@ def drives(folders: list[Path], image: Uf2Image, view: NodeView, parallel: int) 
         else:
             view.filled(report.drive)
 
-    return DriveWatch(folders, image, lambda drive, percent: view.tell(drive, INTERPRETER, percent), came, parallel)
+    def tell(drive: str, percent: int) -> None:
+        view.tell(drive, INTERPRETER, percent)
+
+    return DriveWatch(folders, image, tell, came, parallel, note=view.note)
 
 
 def shared(folder: Path, firmware: Path, model: str) -> NodePlan:

@@ -151,6 +151,13 @@ class NodeTable:
                 table.insert({"serial": planned.serial, "salt": salt.hex(), **told, "changed_ms": now_ms})
         return self.find(planned.serial)
 
+    def rename(self, serial: str, now: str) -> None:
+        """The board shows another number now; where the list knows that one already, its row is the one that counts."""
+        with self._foreign(), self._database.conn:
+            known = self._database.table("node").count_where("serial = ?", [now])
+            change = "DELETE FROM node" if known else "UPDATE node SET serial = :new, name = replace(name, :old, :new)"
+            self._database.conn.execute(change + " WHERE serial = :old", {"old": serial, "new": now})
+
     def came(self, report: NodeReport, now_ms: int) -> None:
         """How far it came."""
         told: dict[str, object] = {"step": report.step, "reason": report.reason, "changed_ms": now_ms}

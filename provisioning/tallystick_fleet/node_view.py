@@ -33,10 +33,12 @@ WORDS = {
     "en": {"done": "ok", "failed": "FAILED", "left": "left", "more": "more failed: `tallystick node list` has them all",
            "ending": "ending: waiting for the boards that are being worked on", "do": "do",
            "waiting": "plug in a board; Ctrl-C ends", "again": "was enrolled already; tested again",
+           "moved": "came back on the same USB port as",
            "erase": "{serial} holds {holds}. Erase ALL of it for good? y + Enter: yes; Enter: no"},
     "zh": {"done": "正常", "failed": "失败", "left": "剩余", "more": "块失败未显示,见 tallystick node list",
            "ending": "正在结束:等待进行中的电路板", "do": "处理",
            "waiting": "请接入电路板;按 Ctrl-C 结束", "again": "此前已登记,本次仅重新测试",
+           "moved": "在同一 USB 口重新出现,序列号为",
            "erase": "{serial} 内有 {holds}。全部擦除且无法恢复?输入 y 回车:擦除;直接回车:不擦"},
 }
 STEP_WORDS = {
@@ -85,6 +87,13 @@ class NodeView:
     def named(self, serial: str, name: str) -> None:
         with self._lock:
             self._names[serial] = name
+
+    def moved(self, serial: str, now: str) -> None:
+        """A board shows another serial number than before."""
+        with self._lock:
+            self._now.pop(serial, None)
+            self._names.pop(serial, None)
+            self._say(f"{serial}: {self._words['moved']} {now}")
 
     def ending(self) -> None:
         """Told to stop: what runs is finished, nothing more begins."""

@@ -4,7 +4,7 @@ Knows nothing of nodes: `work(board)` does the work and says whether it went wel
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -19,7 +19,8 @@ LOOK_EVERY_S = 0.5  # soon enough for a person who plugs in
 class Watch:
     """`work` gets each board once, and again after it failed and was pulled out.
 
-    `finished` went well; `failed` did not, and are still plugged in; `handled` are all that were worked on.
+    `finished` went well; `failed` did not, and are still plugged in; `handled` are all that were worked on. `renamed`:
+    boards that show another serial number now, and the one by which they were begun.
     """
 
     boards: Boards
@@ -28,7 +29,9 @@ class Watch:
     finished: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     handled: set[str] = field(default_factory=set)
+    renamed: Mapping[str, str] = field(default_factory=dict)
     _running: dict[str, Future[bool]] = field(default_factory=dict)
+    _places: dict[str, str] = field(default_factory=dict)  # of those that run, where they are known
 
     def run(
         self,
@@ -46,7 +49,7 @@ class Watch:
                     connected = self.boards()
                     look(connected)
                     self._settle()
-                    self.failed &= {board.serial for board in connected}
+                    self.failed &= {self._name(board) for board in connected}
                     self._begin(pool, connected)
                     wait(list(self._running.values()), LOOK_EVERY_S, FIRST_COMPLETED) if self._running else _pause()
             except KeyboardInterrupt:
@@ -56,9 +59,18 @@ class Watch:
 
     def _begin(self, pool: ThreadPoolExecutor, connected: list[Board]) -> None:
         for board in connected:
-            known = board.serial in self._running or board.serial in self.finished or board.serial in self.failed
-            if not known and len(self._running) < self.parallel:
-                self._running[board.serial] = pool.submit(self.work, board)
+            name = self._name(board)
+            known = name in self._running or name in self.finished or name in self.failed
+            if not known and not self._is_taken(board) and len(self._running) < self.parallel:
+                self._places[name] = board.location
+                self._running[name] = pool.submit(self.work, board)
+
+    def _name(self, board: Board) -> str:
+        return self.renamed.get(board.serial, board.serial)
+
+    def _is_taken(self, board: Board) -> bool:
+        """Whether it hangs where another one is worked on, which may show another number at any moment."""
+        return bool(board.location) and board.location in (self._places[name] for name in self._running)
 
     def _settle(self) -> None:
         """What is through. A board that failed and is pulled out may come again."""

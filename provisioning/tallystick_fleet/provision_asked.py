@@ -1,8 +1,11 @@
 """What the command line of `node provision` asks for, read and checked before a board is touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from tallystick_fleet import bootsel_drives, node_day
 from tallystick_fleet import interpreter as interpreters
@@ -19,6 +22,31 @@ from tallystick_fleet.provision_node import NodePlan
 from tallystick_fleet.uf2_image import Uf2Image
 from tallystick_provisioning.errors import FileError, UsageError
 from tallystick_provisioning.ledger_client import LedgerClient
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class NewBoards:
+    """The options for boards that are no MicroPython yet."""
+
+    interpreter: Annotated[
+        Path | None,
+        Parameter(help="MicroPython of its download page: .bin for an ESP32, .uf2 for a Pico with BOOTSEL held."),
+    ] = None
+    drives: Annotated[
+        Path | None,
+        Parameter(help="With a .uf2 file: the folder where Picos appear as drives; default: where desktops do."),
+    ] = None
+    erase: Annotated[
+        bool, Parameter(help="Erase an ESP32 that holds another program, its maker's demo say; asks once per board.")
+    ] = False
+    erase_node: Annotated[
+        tuple[str, ...], Parameter(help="Serial number of a node to erase as well: its key is lost. Several times.")
+    ] = ()
+    yes: Annotated[bool, Parameter(help="With --erase: do not ask.")] = False
+
+
+NO_PYTHON = NewBoards()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +84,12 @@ class Erase:
     is_agreed: bool
 
     @classmethod
-    def given(cls, erase: bool, nodes: Sequence[str], yes: bool, python: Python) -> "Erase | None":
-        if not erase and (nodes or yes):
+    def given(cls, new: NewBoards, python: Python) -> "Erase | None":
+        if not new.erase and (new.erase_node or new.yes):
             raise UsageError("erase-node, yes: only with --erase")
-        if erase and python.esp is None:
+        if new.erase and python.esp is None:
             raise UsageError("erase: give an ESP32's --interpreter FILE.bin too; a Pico is written over by its BOOTSEL")
-        return cls(frozenset(nodes), yes) if erase else None
+        return cls(frozenset(new.erase_node), new.yes) if new.erase else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tallystick_fleet import node_day, node_plan, node_view, provision_preview
 from tallystick_fleet.node_day import Day
 from tallystick_fleet.node_table import DEFAULT_TABLE, NodeTable
 from tallystick_fleet.node_watch import MAX_PARALLEL, PARALLEL
-from tallystick_fleet.provision_asked import Asked, Erase, Python
+from tallystick_fleet.provision_asked import NO_PYTHON, Asked, Erase, NewBoards, Python
 from tallystick_provisioning import screen_words
 from tallystick_provisioning.errors import UsageError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
@@ -28,11 +28,7 @@ def provision(
     ledger: str | None = None,
     plan: Path | None = None,
     boards: str = "usb",
-    interpreter: Path | None = None,
-    drives: Path | None = None,
-    erase: bool = False,
-    erase_node: list[str] | None = None,
-    yes: bool = False,
+    new: NewBoards = NO_PYTHON,
     table: Path = DEFAULT_TABLE,
     parallel: int = PARALLEL,
     watch: bool = False,
@@ -68,16 +64,6 @@ def provision(
         CSV with the columns serial, name, place, certificate, due.
     boards
         `usb`, or a folder of links to serial ports whose names are serial numbers, like /dev/serial/by-id.
-    interpreter
-        MicroPython for these boards, of its download page: .bin for an ESP32, .uf2 for a Pico with BOOTSEL held.
-    drives
-        With a .uf2 file: the folder in which Picos appear as drives; default: where the desktop mounts them.
-    erase
-        Erase an ESP32 that holds another program, such as its maker's demo. You are asked once per board what it is.
-    erase_node
-        Serial number of a node to erase as well; its key is lost for ever. May be given several times.
-    yes
-        With --erase: do not ask.
     table
         The site's list of nodes.
     parallel
@@ -96,12 +82,11 @@ def provision(
     if not 1 <= parallel <= MAX_PARALLEL:
         raise UsageError(f"parallel: must be 1 to {MAX_PARALLEL}")
     find = board_sources.source(boards)
-    python = Python.given(interpreter, drives)
+    python = Python.given(new.interpreter, new.drives)
     shared = replace(node_day.shared(site_folder, firmware, model), interpreter=python.esp)
     client = None if ledger is None else LedgerClient(ledger)
-    erasing = Erase.given(erase, erase_node or [], yes, python)
     planned = {} if plan is None else node_plan.read(plan)
-    asked = Asked(find, planned, shared, python, parallel, client, json, erasing)
+    asked = Asked(find, planned, shared, python, parallel, client, json, Erase.given(new, python))
     return provision_preview.say(asked) if dry_run else _carry_out(asked, table, lang, watch, count)
 
 

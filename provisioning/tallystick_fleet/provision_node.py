@@ -59,6 +59,7 @@ class NodePlan:
     interpreter: EspImage | None = None
     erasing: Erasing | None = None
     speeds: Speeds = field(default_factory=Speeds)
+    moved: Callable[[], tuple[str, NodeExtra] | None] = lambda: None  # its serial number now, when that is another
 
     def erases(self, serial: str) -> bool:
         """Whether this board was named to be erased although it is a node."""
@@ -107,14 +108,16 @@ def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) 
         ):
             continue
         report = replace(report, step=step)
-        tell(board.serial, step, 0)
+        tell(report.serial, step, 0)
         try:
             report = act(report, plan, extra, tell)
         except (ProvisioningError, WireError) as error:
             return replace(report, reason=str(error))
         except OSError as error:  # this computer's: the outbox cannot be written
             return replace(report, reason=f"{error.filename or 'this computer'}: {error.strerror}")
-    tell(board.serial, DONE, 100)
+        if step == INTERPRETER and (moved := plan.moved()) is not None:
+            report, extra = replace(report, serial=moved[0]), moved[1]
+    tell(report.serial, DONE, 100)
     return replace(report, step=DONE)
 
 

@@ -11,16 +11,21 @@ from pathlib import Path
 
 import pytest
 from fleet import make_offer, running, tallystick
+from interpreter_files import esp_image
 from rich.console import Console
 from update_support import whole_image
 
 from tallystick_emulators.emulated_board import EmulatedBoard
-from tallystick_fleet import flash_board, node_day
+from tallystick_emulators.esp_chip import ESP32
+from tallystick_fleet import flash_board, interpreter, node_day
 from tallystick_fleet.boards import TWINS, Board
+from tallystick_fleet.esp_image import EspImage
 from tallystick_fleet.node_day import Day
+from tallystick_fleet.node_plan import PlannedNode, commitment
 from tallystick_fleet.node_table import NodeTable
 from tallystick_fleet.node_view import NodeView
 from tallystick_fleet.provision_node import NodePlan, NodeReport, provision_board
+from tallystick_proof import statement
 from tallystick_provisioning.enrolments import NO_EXTRA
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.serial_port import SerialPort
@@ -208,3 +213,30 @@ def test_two_boards_of_one_serial_number_are_told_and_left_alone(bench: Bench, s
 
 def _bytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.alone
+def test_a_board_that_comes_back_with_another_number_on_its_usb_port_is_one_node(
+    bench: Bench, shared: NodePlan
+) -> None:
+    """As an ESP32-S3 does, whose ROM shows another number than its MicroPython. The plan may know either."""
+    chip = EmulatedBoard("ROM", bench.folder / "S3", {"TALLYSTICK_INTERVAL_MS": "300"}, chip=ESP32)
+    found = interpreter.parse("micropython.bin", esp_image())
+    assert isinstance(found, EspImage)
+    with chip, NodeTable(bench.table) as nodes, NodeView(Console(file=io.StringIO()), "en", None) as view:
+        chip.start()
+        rom, python = Board("24:0A:C4:00:01:10", chip.port, "1-1.3"), Board("240AC4000110", chip.port, "1-1.3")
+        planned = {rom.serial: PlannedNode(rom.serial, "Cold room 3", "A / 12")}
+        plan = replace(shared, interpreter=found)
+        day = Day(lambda: [python if is_written(chip) else rom], planned, plan, nodes, view)
+        assert day.run(2, 0) >= {python.serial}
+        (row,) = nodes.nodes()
+    told = (row.serial, row.name, row.place, row.step, row.reason)
+    assert told == (python.serial, "Cold room 3", "A / 12", "done", "")
+    (enrolment,) = [statement.parse(path.read_bytes()) for path in shared.job.outbox.waiting()]
+    assert enrolment.body["instrument"]["serial"] == python.serial
+    assert enrolment.body["commitment"] == commitment(bytes.fromhex(row.salt), "Cold room 3", "A / 12")
+
+
+def is_written(board: EmulatedBoard) -> bool:
+    return bool(board.flash.image[ESP32.offset] == 0xE9)

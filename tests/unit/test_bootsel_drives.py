@@ -1,4 +1,4 @@
-"""Drives of Picos: found, filled once, and told how they ended."""
+"""Drives of Picos: found, and filled when they are a boot loader's."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from interpreter_files import uf2_file
 
 from tallystick_fleet import bootsel_drives, uf2_image
-from tallystick_fleet.bootsel_drives import BACK_WITHIN_S, Drive, DriveReport, DriveWatch
+from tallystick_fleet.bootsel_drives import Drive
 from tallystick_fleet.errors import InterpreterError
 from tallystick_provisioning.errors import FileError
 
@@ -20,26 +20,6 @@ def drive(folder: Path, board_id: str = "RPI-RP2") -> Path:
     return folder
 
 
-def pull(folder: Path) -> None:
-    """The drive is gone, as it is once its board starts."""
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
-
-
-class Bench:
-    """A watch with a clock of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.now = 0.0
-        self.ended: list[DriveReport] = []
-        self.watch = DriveWatch([folder], PICO, lambda name, percent: None, self.ended.append, 2, lambda: self.now)
-
-    def settle(self, *boards: str) -> None:
-        self.watch.look(set(boards))
-        self.watch.wait()
-
-
 def test_only_what_says_so_is_a_drive_of_a_boot_loader(tmp_path: Path) -> None:
     found = drive(tmp_path / "RPI-RP2")
     (tmp_path / "USB stick").mkdir()
@@ -48,77 +28,20 @@ def test_only_what_says_so_is_a_drive_of_a_boot_loader(tmp_path: Path) -> None:
     assert bootsel_drives.connected([tmp_path, tmp_path / "missing"]) == [Drive(found, "RPI-RP2")]
 
 
-def test_a_drive_is_filled_once_and_done_when_its_board_is_back(tmp_path: Path) -> None:
-    bench, found = Bench(tmp_path), drive(tmp_path / "RPI-RP2")
-    bench.settle("A")
-    (file,) = found.glob("*.uf2")
-    assert file.read_bytes() == PICO.data
-    assert not bench.watch.is_idle, "its board is awaited"
-    file.unlink()
-    bench.watch.look({"A"})
-    assert not list(found.glob("*.uf2")), "not a second time"
-    pull(found)
-    bench.watch.look({"A", "B"})
-    assert bench.ended == [DriveReport(str(found), "RPI-RP2")]
-    assert bench.watch.is_idle
-
-
-def test_a_board_that_does_not_come_back_is_told(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    drive(tmp_path / "RPI-RP2")
-    bench.settle()
-    bench.now += BACK_WITHIN_S + 1
-    bench.watch.look(set())
-    assert "no board came back within 30 s" in bench.ended[0].reason
-    assert bench.watch.is_idle
-
-
 def test_a_drive_of_another_family_is_refused_by_name_and_nothing_is_copied(tmp_path: Path) -> None:
-    bench, found = Bench(tmp_path), drive(tmp_path / "RP2350", "RP2350")
-    bench.settle()
-    assert "calls itself RP2350, pico.uf2 is for an RP2040 (RPI-RP2)" in bench.ended[0].reason
+    found = drive(tmp_path / "RP2350", "RP2350")
+    with pytest.raises(InterpreterError, match=r"calls itself RP2350, pico.uf2 is for an RP2040 \(RPI-RP2\)"):
+        bootsel_drives.fill(Drive(found, "RP2350"), PICO, lambda done, total: None)
     assert [path.name for path in found.iterdir()] == ["INFO_UF2.TXT"]
-    assert bench.watch.is_idle
-
-
-def test_another_board_that_is_plugged_in_meanwhile_is_not_taken_for_the_pico(tmp_path: Path) -> None:
-    """While its drive is there it is no board; and one that came and went is not remembered."""
-    bench, found = Bench(tmp_path), drive(tmp_path / "RPI-RP2")
-    bench.settle()
-    for boards in ({"OTHER"}, {"OTHER"}, set()):
-        bench.watch.look(boards)
-    pull(found)
-    bench.watch.look(set())
-    assert not bench.watch.is_idle, "its board is awaited"
-    bench.watch.look({"PICO"})
-    assert bench.ended == [DriveReport(str(found), "RPI-RP2")]
-
-
-def test_a_board_that_is_there_before_its_drive_was_unmounted_is_counted(tmp_path: Path) -> None:
-    bench, found = Bench(tmp_path), drive(tmp_path / "RPI-RP2")
-    bench.settle()
-    bench.watch.look({"PICO"})
-    assert not bench.ended
-    pull(found)
-    bench.watch.look({"PICO"})
-    assert bench.ended == [DriveReport(str(found), "RPI-RP2")]
-
-
-def test_a_board_that_is_awaited_when_the_work_ends_is_told(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    drive(tmp_path / "RPI-RP2")
-    bench.settle()
-    bench.watch.close()
-    assert "its board was not back yet when the work ended" in bench.ended[0].reason
 
 
 def test_a_stick_with_files_of_somebody_is_not_written_whatever_it_calls_itself(tmp_path: Path) -> None:
     """Somebody kept a copy of a boot loader's drive on it, say."""
-    bench, found = Bench(tmp_path), drive(tmp_path / "STICK")
+    found = drive(tmp_path / "STICK")
     (found / "INDEX.HTM").write_text("<html>", "ascii")
     (found / "thesis.odt").write_bytes(b"years of work")
-    bench.settle()
-    assert "holds thesis.odt, as no boot loader's drive does" in bench.ended[0].reason
+    with pytest.raises(InterpreterError, match=r"holds thesis\.odt, as no boot loader's drive does"):
+        bootsel_drives.fill(Drive(found, "RPI-RP2"), PICO, lambda done, total: None)
     assert {path.name for path in found.iterdir()} == {"INFO_UF2.TXT", "INDEX.HTM", "thesis.odt"}
 
 

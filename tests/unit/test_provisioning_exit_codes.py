@@ -9,6 +9,7 @@ from personalise_support import HOST
 from tag_support import make_job
 
 from tallystick_fleet import node_fleet_commands, node_label, provision_command
+from tallystick_fleet.provision_asked import NewBoards
 from tallystick_provisioning.exit_codes import COULD_NOT_RUN
 from tallystick_tags import label_commands, tag_commands, tag_job_commands, tag_pass_commands, tag_report, tag_sending
 from tallystick_tags.at_reader import AtReader
@@ -46,7 +47,7 @@ def test_a_missing_file_is_no_refusal(
 PROVISION = partial(provision_command.provision, NOWHERE, firmware=NOWHERE, model="TS-1", boards=".")
 USAGE: dict[str, Callable[[], int]] = {
     "parallel": lambda: PROVISION(parallel=0),
-    "drives": lambda: PROVISION(drives=NOWHERE),
+    "drives": lambda: PROVISION(new=NewBoards(drives=NOWHERE)),
     "--pdf FILE or --zpl FILE": lambda: node_label.labels(table=NOWHERE),
 }
 
