@@ -69,7 +69,7 @@ def test_a_tag_is_gone_when_it_is_not_seen_several_times(looks: list[Seen], left
 
 @pytest.mark.parametrize(
     ("looks", "told"),
-    [([TwoTags, TwoTags, OURS], ["two", "cleared"]), ([ReaderLost, ReaderLost, OURS], ["lost", "back"])],
+    [([TwoTags, TwoTags, OURS], ["two", "cleared"]), ([ReaderLost, OURS], ["lost", "back"])],
     ids=["two", "reader"],
 )
 def test_what_is_over_is_told(looks: list[Seen], told: list[str]) -> None:
