@@ -5,7 +5,8 @@ from pathlib import Path
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
 from tallystick_provisioning.ledger_client import LedgerClient
 from tallystick_provisioning.screen_words import Words, choose
-from tallystick_tags import tag_context, tag_sound, tag_view
+from tallystick_provisioning.sound import choose as choose_sound
+from tallystick_tags import tag_context, tag_view
 from tallystick_tags.at_reader import AtReader
 from tallystick_tags.key_provider import JobKeys
 from tallystick_tags.label_printer import LabelPrinter
@@ -54,7 +55,7 @@ def write(
         No sounds.
     """
     client = None if ledger is None or at.dry_run else LedgerClient(ledger)
-    words, sound = Words(choose(at.lang)), tag_sound.choose(silent or unattended or at.dry_run)
+    words, sound = Words(choose(at.lang)), choose_sound(silent or unattended or at.dry_run)
     try:
         with Job(job) as opened, tag_context.alone(opened):
             signing = tag_context.signing(opened, at.installer, at.trust, outbox)

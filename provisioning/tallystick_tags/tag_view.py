@@ -15,9 +15,9 @@ from rich.text import Text
 
 from tallystick_chips.personalise import STEPS
 from tallystick_provisioning.screen_words import Words
+from tallystick_provisioning.sound import Sound
 from tallystick_tags import refusal_words
 from tallystick_tags.tag_run import Kind, Moment, Progress
-from tallystick_tags.tag_sound import Sound
 
 COLUMNS, ROWS = 80, 24  # a small laptop's terminal: all of it fits, nothing scrolls
 _SHOWN_REJECTS = 4

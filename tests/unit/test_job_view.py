@@ -17,13 +17,14 @@ from tallystick_chips.tag_order import TagOutcome
 from tallystick_emulators.tag_field import Field
 from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning import screen_words
+from tallystick_provisioning import sound as sounds
 from tallystick_provisioning.errors import ReaderLost
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.screen_words import Words
-from tallystick_tags import refusal_words, tag_outcomes, tag_report, tag_sound, tag_view
+from tallystick_provisioning.sound import Bell, Player, Silent
+from tallystick_tags import refusal_words, tag_outcomes, tag_report, tag_view
 from tallystick_tags.tag_job import Job, JobItem
 from tallystick_tags.tag_run import Moment, Pace, Progress
-from tallystick_tags.tag_sound import Bell, Player, Silent
 from tallystick_tags.tag_view import Lines, Screen
 
 PROGRESS = Progress(300, 123, 1, [("duplicate", 3), ("signature", 1)], 2.5, 124, 12)
@@ -144,9 +145,9 @@ def test_sounds_follow_the_tags(tmp_path: Path) -> None:
 
 def test_the_sounds_themselves(tmp_path: Path) -> None:
     """The good one is high and short, the other low and twice."""
-    assert tag_sound.GOOD_HZ > 4 * tag_sound.WRONG_HZ
+    assert sounds.GOOD_HZ > 4 * sounds.WRONG_HZ
     player = Player(("true",))
-    for name, seconds in (("good", tag_sound.GOOD_S), ("wrong", 2 * tag_sound.WRONG_S + tag_sound.PAUSE_S)):
+    for name, seconds in (("good", sounds.GOOD_S), ("wrong", 2 * sounds.WRONG_S + sounds.PAUSE_S)):
         with wave.open(str(player._file(name)), "rb") as file:
             assert file.getnframes() / file.getframerate() == pytest.approx(seconds, abs=0.01)
     player.good()
@@ -160,18 +161,18 @@ def test_the_sounds_themselves(tmp_path: Path) -> None:
 def test_which_sound_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("shutil.which", lambda name: "/bin/aplay" if name == "aplay" else None)
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
-    assert isinstance(tag_sound.choose(True), Silent)
-    player = tag_sound.choose(False)
+    assert isinstance(sounds.choose(True), Silent)
+    player = sounds.choose(False)
     assert isinstance(player, Player)
     player.close()
     monkeypatch.setenv("SSH_CONNECTION", "x")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert isinstance(tag_sound.choose(False), Bell)
+    assert isinstance(sounds.choose(False), Bell)
     Bell().good()
     Bell().wrong()
     assert capsys.readouterr().err == "\a\a\a"
     monkeypatch.setattr("sys.stderr.isatty", lambda: False)
-    assert isinstance(tag_sound.choose(False), Silent)
+    assert isinstance(sounds.choose(False), Silent)
 
 
 def test_which_view_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

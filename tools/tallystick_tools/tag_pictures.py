@@ -15,13 +15,13 @@ from tallystick_emulators.tag_ntag424 import Ntag424
 from tallystick_emulators.tag_reader import EmulatedReader
 from tallystick_provisioning.item import Item
 from tallystick_provisioning.screen_words import Words
+from tallystick_provisioning.sound import Silent
 from tallystick_tags import tag_job, tag_rows, tag_table, tag_view
 from tallystick_tags.errors import TableError
 from tallystick_tags.key_provider import DerivedKeys, FileMaster
 from tallystick_tags.tag_job import Job, JobHead
 from tallystick_tags.tag_rows import Planned
 from tallystick_tags.tag_run import Moment, Run
-from tallystick_tags.tag_sound import Silent
 from tallystick_tags.tag_view import Screen
 
 GTIN = "09506000134352"
