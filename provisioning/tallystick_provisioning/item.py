@@ -51,6 +51,8 @@ def check_digit(digits: str) -> int:
 
 def check_gtin(text: str) -> str:
     """A GTIN of 8, 12, 13 or 14 digits as 14 digits."""
+    if not text:
+        raise ItemError("GTIN", "is empty")
     if not (text.isascii() and text.isdigit()):
         raise ItemError("GTIN", f"{text[:40]!r} has characters that are no digits")
     if len(text) not in GTIN_LENGTHS:

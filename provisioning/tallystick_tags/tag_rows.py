@@ -16,6 +16,8 @@ MAX_NAME_CHARACTERS = 128  # one line on a screen and on a label
 MAX_COMPLAINTS_SHOWN = 200  # a wrong column gives one a row: the rest is counted
 _ZEROS_LOST = (7, 9, 10, 11)  # digits of a GTIN that a spreadsheet took for a number
 _SPREADSHEET_FLOAT = re.compile(r"\d+\.0")
+_DATE = re.compile(r"\d{4}[/-]\d{1,2}[/-]\d{1,2}|\d{1,2}[-/][A-Za-z]{3}([-/]\d{2,4})?|\d{1,2}/\d{1,2}/\d{2,4}")
+_GUESS = f"read as {GUESSED}, because it is not UTF-8: look at the names"
 _SPREADSHEET_POWER = re.compile(r"\d([.,]\d+)?[eE]\+?\d+")
 
 
@@ -70,12 +72,12 @@ def check(table: Table, too_long: TooLong) -> Checked:
         else:
             planned.append(made)
     if complaints:
-        raise TableError(_text(complaints))
+        raise TableError(_text(complaints) + (f"\n{_GUESS}, or name it with --encoding" if _is_guessed(table) else ""))
     if not planned:
         raise TableError("no row below the names of the columns")
     remarks += _numbers(table)
-    if table.read_as == GUESSED and any(not made.name.isascii() for made in planned):
-        remarks.append(f"read as {GUESSED}, because it is not UTF-8: look at the names")
+    if _is_guessed(table):
+        remarks.append(_GUESS)
     return Checked(tuple(planned), tuple(remarks))
 
 
@@ -95,8 +97,23 @@ def _row(
     digits = sum(character.isdigit() for character in row.cells[GTIN].text)
     if digits in _ZEROS_LOST:
         remarks.append(f"row {row.number}, column {headers[GTIN]}: leading zeros were lost; read as {found[GTIN]}")
+    if why := _doubt(found[SERIAL]):
+        remarks.append(f"row {row.number}, column {headers[SERIAL]}: {found[SERIAL]} {why}; it is written as it is")
     chip = next((name for name in CHIPS if name == found.get(CHIP)), None)
     return Planned(row.number, Item(found[GTIN], found[SERIAL]), found.get(NAME, ""), chip)
+
+
+def _is_guessed(table: Table) -> bool:
+    """Whether the encoding was guessed, and that matters: a name has letters beyond ASCII."""
+    names = (row.cells[NAME].text for row in table.rows if NAME in row.cells)
+    return table.read_as == GUESSED and not all(map(str.isascii, names))
+
+
+def _doubt(serial: str) -> str | None:
+    """Why a serial that holds may not be what somebody typed."""
+    if serial.startswith("="):
+        return "looks like a formula"
+    return "looks like a date that a spreadsheet made" if _DATE.fullmatch(serial) else None
 
 
 def _gtin(cell: Cell) -> str:

@@ -137,6 +137,34 @@ def test_a_guessed_encoding_is_said(tmp_path: Path) -> None:
     assert found.remarks == ("read as GB18030, because it is not UTF-8: look at the names",)
 
 
+@pytest.mark.parametrize(
+    ("serial", "why"),
+    [
+        ("=1+1", "looks like a formula"),
+        ("24-Nov", "looks like a date that a spreadsheet made"),
+        ("2026/11/24", "looks like a date that a spreadsheet made"),
+        ("24/11/26", "looks like a date that a spreadsheet made"),
+        ("A-24-Nov", None),
+        ("2026-0001", None),
+        ("11-24", None),
+    ],
+)
+def test_what_a_spreadsheet_may_have_made_is_pointed_out(tmp_path: Path, serial: str, why: str | None) -> None:
+    remarks = checked(file(tmp_path, f"GTIN,serial\n{GTIN},{serial}\n")).remarks
+    told = f"row 2, column serial: {serial} {why}; it is written as it is"
+    assert remarks == (() if why is None else (told,))
+
+
+def test_a_guessed_encoding_is_named_beside_the_complaints(tmp_path: Path) -> None:
+    """Big5 read as GB18030 gives letters that nobody wrote: the person hears of --encoding."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"GTIN,serial,name\n{GTIN},A1,蝦仁冷凍\n".encode("big5"))
+    with pytest.raises(TableError, match=r"read as GB18030, because it is not UTF-8.*or name it with --encoding"):
+        tag_rows.check(tag_table.read(path), lambda one: None)
+    assert tag_rows.check(tag_table.read(path, encoding="big5"), lambda one: None).planned[0].name == "蝦仁冷凍"
+
+
+
 def test_named_columns(tmp_path: Path) -> None:
     path = file(tmp_path, f"Artikel,Nr\n{GTIN},1\n")
     with pytest.raises(TableError, match="no row with the columns GTIN and serial"):
@@ -190,7 +218,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 WRONG_CELLS = [
     ("GTIN", "09506000134353", "check digit should be 2"),
     ("GTIN", "9506000134351", "check digit should be 2"),
-    ("GTIN", "", "'' has characters that are no digits"),
+    ("GTIN", "", "is empty"),
     ("GTIN", "0950600013435X", "'0950600013435X' has characters that are no digits"),
     ("GTIN", "095060001343521", "15 digits; a GTIN has 8, 12, 13 or 14"),
     ("GTIN", "123456", "6 digits; a GTIN has 8, 12, 13 or 14"),
