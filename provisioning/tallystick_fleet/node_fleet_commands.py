@@ -1,4 +1,4 @@
-"""`tallystick node list|place|identify|survey`: where a site's nodes are, and which of them is which."""
+"""`tallystick node list|identify|survey`: where a site's nodes are, and which of them is which."""
 
 import json as json_module
 from contextlib import closing
@@ -36,33 +36,6 @@ def list_nodes(*, table: Path = DEFAULT_TABLE, json: bool = False) -> int:
         print(json_module.dumps([node.value() for node in rows], indent=2))
     else:
         node_view.show_list(Console(), rows)
-    return DONE
-
-
-@reporting()
-def place(node: str, where: str, *, table: Path = DEFAULT_TABLE, dry_run: bool = False) -> int:
-    """Write down where a node hangs. It stays in the site's list: the ledger knows a commitment only.
-
-    Example:
-        tallystick node place E66058388347A12B "Rotterdam / 3 / A12"
-
-    Parameters
-    ----------
-    node
-        Serial number, kid, thumbprint or name: what a scanner reads from the label.
-    where
-        The place: what a scanner reads from the shelf.
-    table
-        The site's list of nodes.
-    dry_run
-        Find the node, change nothing.
-    """
-    with NodeTable(node_table.existing(table)) as nodes:
-        found = nodes.find(node)
-        if not dry_run:
-            nodes.place(found.serial, where, now_ms())
-    verb = "would hang" if dry_run else "hangs"
-    print(f"{found.name} ({found.serial}): {verb} at {where}, before: {found.place or '-'}")
     return DONE
 
 

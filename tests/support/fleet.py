@@ -17,10 +17,12 @@ def tallystick(*words: str, code: int = 0) -> str:
 
 
 @contextmanager
-def running(*words: object) -> Iterator["subprocess.Popen[str]"]:
+def running(*words: object, stdin: int | None = None) -> Iterator["subprocess.Popen[str]"]:
     """A command while it runs. However the test ends, it ends too: no test waits for a command for ever."""
     command = [sys.executable, "-m", "tallystick_tools", *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:

@@ -8,7 +8,7 @@ import pytest
 from personalise_support import HOST
 from tag_support import make_job
 
-from tallystick_fleet import node_fleet_commands, node_label, provision_command
+from tallystick_fleet import node_fleet_commands, node_label, place_commands, provision_command
 from tallystick_fleet.provision_asked import NewBoards
 from tallystick_provisioning.exit_codes import COULD_NOT_RUN
 from tallystick_tags import label_commands, tag_commands, tag_job_commands, tag_pass_commands, tag_report, tag_sending
@@ -28,7 +28,7 @@ COMMANDS: dict[str, Callable[[], int]] = {
     "tag job scan": lambda: tag_job_commands.scan(NOWHERE, reader="usb"),
     "tag job release": lambda: tag_job_commands.release(NOWHERE, 2),
     "node list": lambda: node_fleet_commands.list_nodes(table=NOWHERE),
-    "node place": lambda: node_fleet_commands.place("N1", "A12", table=NOWHERE),
+    "node place": lambda: place_commands.place("N1", "A12", table=NOWHERE),
     "node labels": lambda: node_label.labels(table=NOWHERE, pdf=Path("labels.pdf")),
     "node survey": lambda: node_fleet_commands.survey(NOWHERE, table=NOWHERE),
 }

@@ -36,7 +36,7 @@ GROUPS: dict[str, tuple[str, Commands]] = {
                 "Turn connected boards into working nodes, a few at a time.",
             ),
             "list": ("tallystick_fleet.node_fleet_commands:list_nodes", "List the site's nodes."),
-            "place": ("tallystick_fleet.node_fleet_commands:place", "Write down where a node hangs."),
+            "place": ("tallystick_fleet.place_commands:place", "Write down where a node hangs."),
             "identify": ("tallystick_fleet.node_fleet_commands:identify", "Make a connected node show itself."),
             "labels": ("tallystick_fleet.node_label:labels", "Print the labels of the working nodes."),
             "survey": ("tallystick_fleet.node_fleet_commands:survey", "Which nodes the gateway hears."),

@@ -1,0 +1,98 @@
+"""What a person with a scanner sees: what to scan next, in one big word, and what was placed. A beep says the rest."""
+
+from collections.abc import Sequence
+
+from rich.align import Align
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from tallystick_fleet.place_loop import PlaceLoop, Step
+from tallystick_provisioning.screen_words import Language
+from tallystick_provisioning.sound import Sound
+
+WORDS = {
+    "en": {"node": "SCAN THE NODE", "place": "SCAN THE PLACE OF {node}", "placed": "{node} hangs at {place}",
+           "before": "before: {before}", "undone": "undone: {node} is back at {place}", "nowhere": "no place",
+           "again": "{node}: once is enough", "wrong": "WRONG: {reason}", "also": "there too: {also}",
+           "count": "{done} placed now | {left} of the list have no place", "dry": "DRY RUN: nothing is written",
+           "keys": "undo + Enter takes the last one back; Ctrl-C ends"},
+    "zh": {"node": "请扫描节点", "place": "请扫描 {node} 的位置", "placed": "{node} 已放置于 {place}",
+           "before": "原位置:{before}", "undone": "已撤销:{node} 恢复为 {place}", "nowhere": "无位置",
+           "again": "{node}:扫描一次即可", "wrong": "有误:{reason}", "also": "该位置还有:{also}",
+           "count": "本次已放置 {done} | 清单中 {left} 个尚无位置", "dry": "试运行:不写入",
+           "keys": "输入 撤销 回车可收回上一个;按 Ctrl-C 结束"},
+}  # fmt: skip
+SHOWN = 8  # the last ones, of a terminal of 24 lines
+
+
+class PlaceView:
+    """On a terminal one picture that stays; elsewhere a line for each step."""
+
+    def __init__(self, console: Console, language: Language, sound: Sound, loop: PlaceLoop) -> None:
+        self._console, self._words, self._sound, self._loop = console, WORDS[language], sound, loop
+        self._last: Step | None = None
+        self._trouble = ""
+        has_screen = console.is_terminal and not console.is_dumb_terminal
+        self._live = Live(self.picture(), console=console, auto_refresh=False) if has_screen else None
+
+    def __enter__(self) -> "PlaceView":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def show(self, step: Step) -> None:
+        """Seen and heard: high for what was taken, low for what is wrong."""
+        self._last, self._trouble = step, ""
+        (self._sound.wrong if step.kind == "wrong" else self._sound.good)()
+        self._draw(self.line(step))
+
+    def trouble(self, text: str) -> None:
+        """At the reader."""
+        self._trouble = text
+        self._sound.wrong()
+        self._draw(text)
+
+    def line(self, step: Step) -> str:
+        """A step in one line."""
+        words, nowhere = self._words, self._words["nowhere"]
+        if step.kind == "wrong":
+            return words["wrong"].format(reason=step.reason)
+        if step.kind == "node":
+            told = f"{words['place'].format(node=step.node)} ({step.serial})"
+            return told + (f"; {words['before'].format(before=step.before)}" if step.before else "")
+        told = words[step.kind].format(node=step.node, place=step.place or nowhere)
+        if step.kind == "placed" and step.before not in ("", step.place):
+            told += f"; {words['before'].format(before=step.before)}"
+        return told + (f"; {words['also'].format(also=', '.join(step.also))}" if step.also else "")
+
+    def picture(self) -> Group:
+        """The whole screen as it stands."""
+        waiting, words = self._loop.waiting, self._words
+        big = words["node"] if waiting is None else words["place"].format(node=waiting.name)
+        wrong = self._trouble or (self._last.reason if self._last is not None and self._last.kind == "wrong" else "")
+        style = "bold white on red" if wrong else "bold white on blue" if waiting is None else "bold black on yellow"
+        said = Text(f"\n✗ {words['wrong'].format(reason=wrong)}" if wrong else "")
+        panel = Panel(Group(Align.center(Text(big)), said), style=style, padding=(1, 2, 0, 2))
+        return Group(panel, *self._placed(), self._totals())
+
+    def _placed(self) -> Sequence[Text]:
+        return [Text(f"✓ {self.line(step)}", no_wrap=True, overflow="ellipsis") for step in self._loop.steps[-SHOWN:]]
+
+    def _totals(self) -> Text:
+        left = sum(not node.place for node in self._loop.nodes.nodes())
+        text = Text("\n" + self._words["count"].format(done=len(self._loop.steps), left=left), style="bold")
+        if self._loop.dry_run:
+            text.append(f"\n{self._words['dry']}", style="bold")
+        return text.append(f"\n{self._words['keys']}", style="dim")
+
+    def _draw(self, line: str) -> None:
+        if self._live:
+            self._live.update(self.picture(), refresh=True)
+        else:
+            self._console.print(line, highlight=False, soft_wrap=True, markup=False)
