@@ -15,7 +15,7 @@ from tallystick_provisioning.trust_setup import read_trust
 from tallystick_tags import job_bundle, job_delegation, key_pkcs11, key_provider, passphrase
 from tallystick_tags.errors import JobError, KeysError
 from tallystick_tags.key_provider import DerivedKeys, JobKeys, Master
-from tallystick_tags.tag_job import Job, JobHead
+from tallystick_tags.tag_job import LOCKED, WRITING, WRITTEN, Job, JobHead
 from tallystick_tags.tag_signing import Signing
 
 MAX_MAKER_FILE_BYTES = 4096  # some public keys, one a line
@@ -63,8 +63,19 @@ def alone(job: Job) -> Iterator[None]:
 
 
 def journal(job: Job, folder: Path | None) -> Journal:
-    """The tags' journal: beside the job, unless another folder is named."""
-    return Journal(folder or job.path.with_name(f"{job.path.name}.journal"))
+    """The tags' journal: beside the job, unless another folder is named.
+
+    JobError where it was left behind: a half-written tag would be taken for one of others, its row for free.
+    """
+    found = Journal(folder or job.path.with_name(f"{job.path.name}.journal"))
+    begun, done = len(job.items(WRITING)), len(job.items(WRITTEN, LOCKED))
+    # A crash before the first record leaves one row that is bound, and no folder yet.
+    if not found.folder.is_dir() and (done or begun > 1):
+        raise JobError(
+            f"{found.folder}: is not there, and tags of this job were begun: bring it along from where they were "
+            "written, or name it with --journal. If it is lost for good, make an empty folder of this name"
+        )
+    return found
 
 
 def signing(job: Job, installer: Path | None, trust: Path | None, outbox: Path | None) -> Signing | None:

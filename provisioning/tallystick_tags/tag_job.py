@@ -60,14 +60,15 @@ class JobItem:
 def create(path: Path, head: JobHead, planned: Sequence[Planned]) -> None:
     """Make a job file with all its items, or none; JobError when something is there already."""
     check_head(head)
+    check_new(path)
+    made = path.with_name(f".{path.name}.part")  # until it is whole: a crash leaves no job that cannot be opened
     try:
-        path.touch(mode=0o600, exist_ok=False)  # UIDs and salts: who has them can tell which tag is which in the ledger
-    except FileExistsError:
-        raise JobError(f"{path}: exists already; a job is never overwritten") from None
+        made.unlink(missing_ok=True)
+        made.touch(mode=0o600)  # UIDs and salts: who has them can tell which tag is which in the ledger
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from None
     with _foreign(path):
-        database = _database(path)
+        database = _database(made)
         try:
             with database.atomic():
                 for statement in _schema():
@@ -80,9 +81,10 @@ def create(path: Path, head: JobHead, planned: Sequence[Planned]) -> None:
                 )
         except BaseException:
             database.close()
-            path.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
             raise
         database.close()
+    made.rename(path)
     sync_folder(path.parent)
 
 
@@ -164,7 +166,10 @@ class Job:
 
     def seconds_per_tag(self) -> float | None:
         """What a tag took from finding it to reading it back, on average."""
-        sql = "SELECT avg(ended_ms - began_ms) / 1000.0 AS s FROM attempt WHERE what = 'write' AND state = 'written'"
+        sql = (
+            "SELECT avg(ended_ms - began_ms) / 1000.0 AS s FROM attempt "
+            "WHERE what = 'write' AND state = 'written' AND ended_ms >= began_ms"  # no clock was set back meanwhile
+        )
         found = next(iter(self._database.query(sql)))["s"]
         return None if found is None else float(found)
 
@@ -266,6 +271,12 @@ def free() -> dict[str, object]:
     """Changes for an item that has no tag any more: another one may have it, and will be stated anew."""
     nothing = ("uid", "epoch", "written_ms", "checked_ms", "salt", "statement", "identity", "sent_ms")
     return {"state": WAITING, **dict.fromkeys(nothing)}
+
+
+def check_new(path: Path) -> None:
+    """JobError where a job is to be made and something is there."""
+    if path.exists() or path.is_symlink():
+        raise JobError(f"{path}: exists already; a job is never overwritten")
 
 
 def check_head(head: JobHead) -> None:

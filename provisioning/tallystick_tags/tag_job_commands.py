@@ -86,6 +86,7 @@ def new(
     identity = secrets.token_hex(16)
     head = JobHead(identity, chip, host, key_set or identity[:12], key_version, not no_lock, tag_context.now_ms())
     tag_job.check_head(head)
+    tag_job.check_new(job)
     for remark in checked.remarks:
         print(f"look at this: {remark}")
     print(f"{len(checked.planned)} items in {source.name}, read as {table.read_as}; every row holds")

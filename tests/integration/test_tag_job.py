@@ -113,6 +113,23 @@ def test_a_dry_run_writes_nothing(desk: Desk, field: Field, link: str) -> None:
     assert "wrong-chip" in desk.refused(*words)
 
 
+def test_the_exit_code_tells_whether_every_row_has_its_tag(desk: Desk, field: Field, link: str) -> None:
+    """0 also when tags were refused on the way; 1 when a row is left; 2 when nothing could be done at all."""
+    desk.new_job(2, "ntag424")
+    master = desk.new_master()
+    code, lines = desk.write(field, link, [blank("ntag215", 7), blank("ntag424", 0)], master)
+    assert (code, "rejects: wrong-chip 1" in "\n".join(lines)) == (1, True), lines
+    code, lines = desk.write(field, link, [blank("ntag215", 8), blank("ntag424", 1)], master)
+    assert (code, "rejects: wrong-chip 2" in "\n".join(lines)) == (0, True), lines
+    assert desk.report()["counts"] == {"waiting": 0, "writing": 0, "written": 2, "locked": 0}
+    code, lines = desk.write(field, "udp:localhost:none", [], master)
+    assert code == 2, lines
+    assert lines[-1].startswith("could not run: ")
+    desk.path("job.journal").rename(desk.path("left-behind"))
+    told = desk.refused("tag", "lock", desk.path("job"), *desk.at_reader(link, master))
+    assert "job.journal: is not there, and tags of this job were begun: bring it along" in told
+
+
 def test_two_commands_on_one_job(desk: Desk, link: str) -> None:
     desk.new_job(1, "ntag424")
     master = desk.new_master()
