@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import until
 from tag_support import MAKER_FILE, blank, make_job, make_master, tallystick
 
 from tallystick_emulators.tag_field import Field
 from tallystick_emulators.tag_udp import UdpTagServer
 
-DEADLINE_S = 60.0
-DRAWN_S = 0.3  # a look may fall into the middle of a picture that is being drawn
+LONGEST_S = 600  # of one terminal
 COLOUR = re.compile(r"\x1b\[[0-9;]*4[1-7]")  # a background
 
 
@@ -27,20 +27,24 @@ class Terminal:
         told = {name: value for name, value in os.environ.items() if name not in ("TMUX", "LC_ALL", "NO_COLOR")}
         told |= {"LANG": "C.UTF-8", **environment}
         line = f"env {shlex.join(f'{name}={value}' for name, value in environment.items())} {shlex.join(words)}"
-        command = f"{line}; echo ended with $?; sleep {DEADLINE_S:.0f}"
+        command = f"{line}; echo ended with $?; sleep {LONGEST_S}"
         tmux = ["tmux", "-S", self._socket, "-f", "/dev/null", "-u", "new-session", "-d", "-x", "80", "-y", "24"]
         subprocess.run([*tmux, command], check=True, env=told)
 
     def lines(self, *more: str) -> list[str]:
         return self._tmux("capture-pane", "-p", *more).splitlines()
 
-    def wait(self, text: str) -> list[str]:
-        end = time.monotonic() + DEADLINE_S
-        while text not in "\n".join(seen := self.lines()):
-            assert time.monotonic() < end, "\n".join(seen)
-            time.sleep(0.05)
-        time.sleep(DRAWN_S)
-        return self.lines()
+    def wait(self, *texts: str) -> str:
+        """A picture with all of these in it: a look may fall into the middle of one that is being drawn."""
+
+        def whole() -> str:
+            seen = "\n".join(self.lines())
+            return seen if all(text in seen for text in texts) else ""
+
+        return str(until(whole, lambda: "\n".join(self.lines())))
+
+    def is_in_colour(self) -> bool:
+        return COLOUR.search("\n".join(self.lines("-e"))) is not None
 
     def press(self, key: str) -> None:
         self._tmux("send-keys", key)
@@ -75,34 +79,24 @@ def test_a_day_on_an_80x24_terminal(tmp_path: Path, field: Field, words: list[st
     first, second = blank("ntag424", 1), blank("ntag424", 2)
     terminal = Terminal(tmp_path, words)
     try:
-        seen = terminal.wait("PUT A TAG DOWN")
-        assert "row 2  serial S0" in "\n".join(seen)
-        assert "冻虾" in "\n".join(seen)
+        terminal.wait("PUT A TAG DOWN", "row 2  serial S0", "冻虾")
         field.put(first)
-        seen = terminal.wait("DONE - TAKE IT AWAY")
-        assert len(seen) <= 24
-        assert "tag 04000000000001" in "\n".join(seen)
-        assert COLOUR.search("\n".join(terminal.lines("-e"))), "green is green here"
+        terminal.wait("DONE - TAKE IT AWAY", "tag 04000000000001")
+        until(terminal.is_in_colour, "green is green here")
         field.remove(None)
-        seen = terminal.wait("PUT A TAG DOWN")
-        assert "done 1/3" in "\n".join(seen)
+        terminal.wait("PUT A TAG DOWN", "done 1/3")
         field.put(first)
-        seen = terminal.wait("WRONG - TAKE IT AWAY")
-        text = "\n".join(seen)
-        assert "this tag is row 2 already: serial S0" in text
-        assert "do: take another tag" in text
-        assert "rejects: duplicate 1" in text
+        wrong = ("WRONG - TAKE IT AWAY", "this tag is row 2 already: serial S0", "do: take another tag")
+        terminal.wait(*wrong, "rejects: duplicate 1")
         time.sleep(1)
-        assert "WRONG - TAKE IT AWAY" in "\n".join(terminal.lines()), "it holds until the tag is gone"
+        terminal.wait("WRONG - TAKE IT AWAY")  # it holds until the tag is gone
         field.remove(None)
         terminal.wait("PUT A TAG DOWN")
         field.put(second)
-        seen = terminal.wait("DONE - TAKE IT AWAY")
-        assert "s per tag" in "\n".join(seen)
-        assert "left 1" in "\n".join(seen)
+        terminal.wait("DONE - TAKE IT AWAY", "s per tag", "left 1")
         terminal.press("C-c")
         seen = terminal.wait("ended with 1")
-        assert "2 of 3 written, 1 left, 0 statements wait for the ledger" in seen[:4]
+        assert "2 of 3 written, 1 left, 0 statements wait for the ledger" in seen.splitlines()[:4]
     finally:
         terminal.close()
 
@@ -113,7 +107,7 @@ def test_colours_are_left_out_where_nobody_wants_them(tmp_path: Path, field: Fie
         terminal.wait("PUT A TAG DOWN")
         field.put(blank("ntag424", 1))
         terminal.wait("DONE - TAKE IT AWAY")
-        assert not COLOUR.search("\n".join(terminal.lines("-e")))
+        assert not terminal.is_in_colour()
     finally:
         terminal.close()
 
@@ -133,7 +127,6 @@ def test_a_chinese_system_gets_a_chinese_screen(tmp_path: Path, field: Field, wo
     try:
         terminal.wait("请放上标签")
         field.put(blank("ntag424", 1))
-        seen = terminal.wait("完成，请取走")
-        assert "已完成 1/3" in "\n".join(seen)
+        terminal.wait("完成，请取走", "已完成 1/3")
     finally:
         terminal.close()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from patience import until
 
 from tallystick_proof import keys, statement
 from tallystick_proof.keys import Signer
@@ -38,7 +39,7 @@ def server(talk: Talk) -> Iterator[str]:
                 talk(partial(_send, connection, over))
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve, args=[listening])
+        thread = threading.Thread(target=serve, args=[listening], daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -128,6 +129,7 @@ def test_what_a_dripping_ledger_got_waits_and_the_rest_is_not_tried(tmp_path: Pa
         deliveries = LedgerClient(url).deliver(outbox)
         with pytest.raises(LedgerUnreachable, match="no whole answer within"):
             LedgerClient(url).post(_statement(signer, 1))
+        until(lambda: len(connections) == 2, "the server notices late that the one before has ended")
     assert [bool(delivery.waits) for delivery in deliveries] == [True] * 3
     assert len(outbox.waiting()) == 3
     assert len(connections) == 2

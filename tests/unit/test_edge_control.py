@@ -35,7 +35,7 @@ def ear(folder: Path) -> Iterator[Control]:
         while not stop.wait(0.01):
             made.step(do)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     yield made
     stop.set()
@@ -55,7 +55,7 @@ def test_an_answer(folder: Path) -> None:
 def test_junk_is_answered_and_does_no_harm(folder: Path, request_: bytes) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection, control._address(folder) as address:
         connection.bind("")
-        connection.settimeout(5)
+        connection.settimeout(60)
         connection.connect(address)
         connection.send(request_)
         assert json.loads(connection.recv(4096)) == {"done": False, "text": "not a request"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S, until
 
 from tallystick_emulators import micropython
 from tallystick_emulators.errors import NodeError
@@ -17,6 +18,8 @@ from tallystick_emulators.unix_node import UnixNode
 from tallystick_tools.rig import Cable
 from tallystick_tools.simulate import simulate
 from tallystick_wire import message
+
+MANY_S = 600.0  # for thousands of readings, each signed and written by itself
 
 
 def gone(pid: int) -> bool:
@@ -81,7 +84,7 @@ def test_sigterm_ends_it_with_0_and_leaves_no_link(tmp_path: Path) -> None:
     process = simulation(tmp_path)
     assert (tmp_path / "port").is_symlink()
     process.terminate()
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, err) == (0, ""), out
     assert not (tmp_path / "port").is_symlink()
 
@@ -92,20 +95,17 @@ def test_two_nodes_never_share_a_flash(tmp_path: Path) -> None:
     try:
         for _ in range(2):
             command = [sys.executable, "-m", "tallystick_tools", "node", "simulate", str(tmp_path)]
-            second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+            second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
             assert (second.returncode, second.stdout) == (2, "")
             assert "a node runs in this folder already" in second.stderr
             process.kill()
             process.communicate()
     finally:
         cable.close()
-    until = time.monotonic() + 20
-    while not free(tmp_path / "lock"):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(lambda: free(tmp_path / "lock"), "the node runs on")
     again = simulation(tmp_path)
     again.terminate()
-    again.communicate(timeout=20)
+    again.communicate(timeout=PATIENCE_S)
 
 
 def free(path: Path) -> bool:
@@ -137,19 +137,15 @@ def test_a_node_keeps_its_port_and_its_key_over_a_power_cut(tmp_path: Path) -> N
 def test_a_node_does_not_outlive_its_owner(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from tallystick_emulators.unix_node import UnixNode\n"
-        "node = UnixNode(Path(sys.argv[1])); node.start(); print(node.pid, flush=True); time.sleep(60)"
+        "node = UnixNode(Path(sys.argv[1])); node.start(); print(node.pid, flush=True); time.sleep(120)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "node.log").exists() or "boot 1" not in (tmp_path / "node.log").read_text("utf-8"):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        log = tmp_path / "node.log"
+        until(lambda: log.exists() and "boot 1" in log.read_text("utf-8"), "the node does not boot")
         os.kill(owner.pid, signal.SIGKILL)
-    while not gone(pid):
-        assert time.monotonic() < deadline, "the node runs on alone"
-        time.sleep(0.02)
+    until(lambda: gone(pid), "the node runs on alone")
 
 
 def test_thousands_of_readings_that_nobody_took_do_not_stop_the_next_boot(tmp_path: Path) -> None:
@@ -159,9 +155,9 @@ def test_thousands_of_readings_that_nobody_took_do_not_stop_the_next_boot(tmp_pa
         node.start()
         cable = Cable(node.port)
         cable.ask(message.build_link(bytes(range(32)), "ledger.example/log", 32473), "linked")
-        deadline = time.monotonic() + 120
+        end = time.monotonic() + MANY_S
         while len(list((tmp_path / "flash" / "s").iterdir())) < many:
-            assert time.monotonic() < deadline
+            assert time.monotonic() < end
             time.sleep(0.2)
         node.restart()
         assert cable.hello().state == message.STATE_ENROLLED

@@ -46,6 +46,7 @@ def build(folder: Path, plan: Plan) -> World:
         make_nodes(world)
         make_gateway(world)
         open_loan(world, people)
+        plan_excursion(world)
     except BaseException:
         world.stop()
         raise
@@ -113,7 +114,6 @@ def make_nodes(world: World) -> None:
         settings = {
             "TALLYSTICK_SEED": str(world.plan.seed * len(PLACES) + number),
             "TALLYSTICK_INTERVAL_MS": str(world.plan.interval_ms),
-            "TALLYSTICK_EXCURSION": world.plan.excursion_text if number == 0 else "",
             "TALLYSTICK_ACKS_DIR": str(world.acks),
         }
         node = UnixNode(world.folder / "nodes" / f"node-{number}", settings)
@@ -123,6 +123,14 @@ def make_nodes(world: World) -> None:
                          "--site-key", world.folder / "site" / "site.key", "--trust", world.trust,
                          "--ledger", world.url, "--model", "unix", "--serial", f"demo-{number}")  # fmt: skip
         world.node_keys.append(thumbprint_in(text))
+
+
+def plan_excursion(world: World) -> None:
+    """The first node starts anew, with its excursion on the uptime that begins now: however long all the rest took."""
+    if world.plan.excursion_text:
+        node = world.nodes[0]
+        node.settings["TALLYSTICK_EXCURSION"] = world.plan.excursion_text
+        node.restart()
 
 
 def make_gateway(world: World) -> None:

@@ -12,7 +12,7 @@ PLACES = ("cold room A", "cold room B", "truck 7")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Times are seconds after the last node was started; the excursion is on the first node's own uptime."""
+    """Times are seconds after the loan was opened. Then the first node starts anew: its uptime times the excursion."""
 
     seed: int
     calm: bool
