@@ -5,13 +5,14 @@ from typing import Literal
 
 from rich.console import Console
 
-from tallystick_fleet import node_table, place_input, place_marks
+from tallystick_fleet import node_table, place_marks
 from tallystick_fleet.node_day import now_ms
 from tallystick_fleet.node_table import DEFAULT_TABLE, NodeTable
 from tallystick_fleet.place_input import Inputs
 from tallystick_fleet.place_loop import PlaceLoop
 from tallystick_fleet.place_marks import Marks
 from tallystick_fleet.place_view import PlaceView
+from tallystick_fleet.unseen_typing import unseen_typing
 from tallystick_provisioning import screen_words, sound
 from tallystick_provisioning.errors import UsageError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
@@ -98,7 +99,7 @@ def _until_told(
     view = PlaceView(Console(), language, beeper, loop)
     inputs = Inputs(reader, view.trouble)
     try:
-        with place_input.unseen_typing(), view:
+        with unseen_typing(), view:
             while (mark := inputs.next(patience_s)) is not None:
                 view.show(loop.take(mark))
     except KeyboardInterrupt:

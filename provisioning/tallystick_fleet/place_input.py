@@ -4,10 +4,8 @@ import contextlib
 import os
 import queue
 import select
-import sys
-import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from tallystick_chips import ntag21x
 from tallystick_chips.ntag21x import Ntag21x
@@ -125,20 +123,3 @@ def ndef_text(message: bytes) -> str:
         return ""
     encoding = "utf-16" if payload[0] & 0x80 else "utf-8"
     return payload[1 + (payload[0] & 0x3F) :].decode(encoding, "replace").strip()
-
-
-@contextlib.contextmanager
-def unseen_typing(descriptor: int = 0) -> Iterator[None]:
-    """What a scanner types does not appear on the screen meanwhile."""
-    if not os.isatty(descriptor):
-        yield
-        return
-    before = termios.tcgetattr(descriptor)
-    quiet = termios.tcgetattr(descriptor)
-    quiet[3] &= ~termios.ECHO
-    termios.tcsetattr(descriptor, termios.TCSANOW, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSANOW, before)
-        sys.stdout.flush()

@@ -1,6 +1,7 @@
 """`tallystick node provision`: connected boards become working nodes, from wholly blank ones on."""
 
 import json as json_module
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from tallystick_fleet.node_day import Day
 from tallystick_fleet.node_table import DEFAULT_TABLE, NodeTable
 from tallystick_fleet.node_watch import MAX_PARALLEL, PARALLEL
 from tallystick_fleet.provision_asked import NO_PYTHON, Asked, Erase, NewBoards, Python
+from tallystick_fleet.unseen_typing import unseen_typing
 from tallystick_provisioning import screen_words
 from tallystick_provisioning.errors import UsageError
 from tallystick_provisioning.exit_codes import DONE, REFUSED, reporting
@@ -95,7 +97,8 @@ def _carry_out(asked: Asked, table: Path, lang: Literal["en", "zh"] | None, watc
     with NodeTable(table) as nodes:
         with node_view.NodeView(console, screen_words.choose(lang), len(asked.planned) or count) as view:
             day = asked.day(nodes, view)
-            handled = day.run(asked.parallel, count if watch else 0)
+            with unseen_typing() if asked.erase else nullcontext():
+                handled = day.run(asked.parallel, count if watch else 0)
         return _end(day, handled, asked.client, console, asked.json)
 
 

@@ -39,6 +39,7 @@ PAUSE_S = 0.2  # a port that is gone fails at once
 NEXT_ACTION = {
     CONNECT: "check the cable; hold BOOT while plugging in to erase a board of another owner",
     INTERPRETER: "plug it in again: the writing begins anew (no automatic reset: hold BOOT); put other kinds aside",
+    ERASE: "put it aside; or start again with --erase, and say yes when you are asked",
     FLASH: "plug it in again: the copying goes on where it stopped",
     ENROL: "plug it in again; a node of another ledger must be erased first",
     TEST: "check sensor and battery, then plug it in again; else put it aside",
@@ -111,6 +112,8 @@ def provision_board(board: Board, plan: NodePlan, extra: NodeExtra, tell: Tell) 
         tell(report.serial, step, 0)
         try:
             report = act(report, plan, extra, tell)
+        except (FlashNotBlank, NotErased) as error:
+            return replace(report, step=ERASE, reason=str(error))
         except (ProvisioningError, WireError) as error:
             return replace(report, reason=str(error))
         except OSError as error:  # this computer's: the outbox cannot be written

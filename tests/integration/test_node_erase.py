@@ -147,7 +147,7 @@ def test_a_board_with_its_makers_demo_is_erased_when_a_person_says_so_and_become
     assert told["boards"][0]["state"] == "would be ERASED: ESP32, hello_world v1.2 of Jul 12 2023"
     assert board.flash.steps == 0
     command = [sys.executable, "-m", "tallystick_tools", *bench.words, "--json"]
-    for answer, code, step in (("\n", 1, "interpreter"), ("y\n", 0, "done")):
+    for answer, code, step in (("\n", 1, "erase"), ("y\n", 0, "done")):
         done = subprocess.run(command, input=answer, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == code, done.stderr
         assert [node["step"] for node in json.loads(done.stdout)["nodes"]] == [step], done.stderr
@@ -174,7 +174,7 @@ def test_a_board_that_is_a_node_is_never_erased_by_erase_alone(
     with demo_board(tmp_path / "SN-2", node_files) as board:
         board.start()
         report = provision(board, shared, everything)
-        assert report.step == "interpreter"
+        assert report.step == "erase"
         assert "a Tallystick node is in its flash" in report.reason
         assert "--erase-node SN-2" in report.reason
         assert board.flash.steps == 0
