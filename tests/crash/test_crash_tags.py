@@ -65,7 +65,7 @@ class Laptop:
     def write(self, path: str, tags: list[EmulatedTag], kill_at: int | None = None, afterwards: bool = False) -> int:
         words = tallystick(
             "tag", "write", self.folder / "job", "--reader", path, "--keys", self.folder / "master", "--secret-file",
-            self.folder / "words", "--maker", self.folder / "maker", "--unattended", "--patience", "1",
+            self.folder / "words", "--maker", self.folder / "maker", "--unattended", "--patience", "10",
         )  # fmt: skip
         self.field.remove(None)
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -17,7 +17,7 @@ from patience import PATIENCE_S, until
 DRIVER = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so"
 # And the next one, for the second slot. Free, since the namespace is new; below what this machine gives away by itself,
 # and not one of free_port's, so that nobody has it outside.
-VPCD_PORT = 15963
+VPCD_PORT = 32_700
 ALONE = ("unshare", "--map-root-user", "--net")  # by way of a user namespace: works as root and as anybody
 INSIDE = Path(__file__).with_name("pcsc_inside.py")
 

@@ -55,12 +55,19 @@ class Desk:
         return self.path("master")
 
     def write(
-        self, field: Field, path: str, tags: list[EmulatedTag], keys: object, *more: object, secret: str = "words"
+        self,
+        field: Field,
+        path: str,
+        tags: list[EmulatedTag],
+        keys: object,
+        *more: object,
+        secret: str = "words",
+        patience_s: int = 60,
     ) -> tuple[int, list[str]]:
         """`tag write --unattended` while a hand puts one tag down after the other: exit code and lines."""
         words = tallystick(
             "tag", "write", self.path("job"), "--reader", path, "--keys", keys, "--secret-file", self.path(secret),
-            "--maker", self.path("maker"), "--unattended", "--patience", "3", *more,
+            "--maker", self.path("maker"), "--unattended", "--patience", patience_s, *more,
         )  # fmt: skip
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             lines = feed(process, field, tags)

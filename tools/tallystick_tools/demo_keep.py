@@ -13,7 +13,7 @@ from tallystick_tools.demo_world import World
 from tallystick_tools.errors import DemoError
 from tallystick_wire import cbor, reading
 
-DRAIN_TIMEOUT_S = 30.0  # a second of backlog, on a machine that may be busy with something else
+DRAIN_TIMEOUT_S = 60.0  # a second of backlog, on a machine that may be busy with something else
 EXPORT = "readings.cborseq"
 
 Tell = Callable[[str], None]

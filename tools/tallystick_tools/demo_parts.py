@@ -1,18 +1,21 @@
 """The demo's processes: each a real command of this project, in its own process with its own log file."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tallystick_tools.errors import DemoError
 
-READY_TIMEOUT_S = 30.0  # a cold Python on a loaded single-board computer takes several seconds
+READY_TIMEOUT_S = 60.0  # a cold Python on a loaded single-board computer takes several seconds
 STOP_TIMEOUT_S = 10.0
+PORTS, PORT_TRIES = (10_000, 20_000), 100
 
 
 def tallystick(*arguments: str | Path) -> list[str]:
@@ -32,11 +35,13 @@ def command(*arguments: str | Path, log: Path) -> str:
 
 
 def free_port() -> int:
-    """A loopback TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback TCP port that is free now, and stays free: the system itself gives away none below 32768."""
+    for _ in range(PORT_TRIES):
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise DemoError(f"no free port among {PORT_TRIES} between {PORTS[0]} and {PORTS[1]}")
 
 
 class Part:
