@@ -309,8 +309,11 @@ def test_a_screen_says_no_longer_that_a_reader_is_gone(tmp_path: Path) -> None:
 
     hand = Plugged(field, [])
     field.put(blank("ntag424", 1))
-    with Job(make_job(tmp_path / "j", 1)) as job, pytest.raises(KeyboardInterrupt):
-        run(job, hand, reader=reader).go()
+    with Job(make_job(tmp_path / "j", 1)) as job:
+        loop = run(job, hand, reader=reader)
+        loop.patience_s = None
+        with pytest.raises(KeyboardInterrupt):
+            loop.go()
     assert [moment.kind for moment in hand.moments][-2:] == ["reader", "waiting"]
 
 
