@@ -15,10 +15,11 @@ from tallystick_fleet.node_plan import SALT_BYTES, PlannedNode
 from tallystick_fleet.node_table import NodeTable
 from tallystick_fleet.node_view import NodeView
 from tallystick_fleet.node_watch import Watch
-from tallystick_fleet.provision_node import INTERPRETER, NodePlan, NodeReport, provision_board
+from tallystick_fleet.provision_node import INTERPRETER, LIST, NodePlan, NodeReport, provision_board
 from tallystick_fleet.uf2_image import Uf2Image
 from tallystick_provisioning import enrolments, key_file, site, update_keys
 from tallystick_provisioning.enrolments import NodeExtra
+from tallystick_provisioning.errors import ProvisioningError
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.trust_setup import AUTHORITIES, SITE_KEY, TRUST, read_trust
 
@@ -38,6 +39,7 @@ class Day:
     drives: DriveWatch | None = None
     ending: Callable[[], None] = lambda: None
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    unlisted: dict[str, NodeReport] = field(default_factory=dict)  # what the list could not take
     renamed: dict[str, str] = field(default_factory=dict)  # a board's serial number now -> the one that it showed first
 
     def run(self, parallel: int, count: int | None) -> set[str]:
@@ -69,21 +71,31 @@ class Day:
             self.drives.look(connected)
 
     def work(self, board: Board) -> bool:
-        """One board; called by several threads."""
-        extra = self._expected(board.serial, self.renamed.get(board.serial, board.serial))
-        if board.serial in twins(self.find()):
-            report = NodeReport(board.serial, board.port, reason=TWINS)
+        """One board; called by several threads. A list that cannot be written fails this board, and no other."""
+        try:
+            report = self._worked(board, self._expected(board.serial, self.renamed.get(board.serial, board.serial)))
+        except ProvisioningError as error:
+            report = NodeReport(board.serial, board.port, reason=str(error))
+        try:
+            self.nodes.came(report, now_ms())
+        except ProvisioningError as error:
+            report = replace(report, step=LIST, reason=report.reason or str(error))
+            self.unlisted[report.serial] = report
         else:
-            shared = replace(
-                self.shared,
-                job=replace(self.shared.job, known=self.nodes.enrolment_of),
-                port_of=lambda serial: self._port(board),
-                moved=lambda: self._moved(board),
-            )
-            report = provision_board(board, shared, extra, self.view.tell)
-        self.nodes.came(report, now_ms())
+            self.unlisted.pop(report.serial, None)
         self.view.came(report)
         return report.done
+
+    def _worked(self, board: Board, extra: NodeExtra) -> NodeReport:
+        if board.serial in twins(self.find()):
+            return NodeReport(board.serial, board.port, reason=TWINS)
+        shared = replace(
+            self.shared,
+            job=replace(self.shared.job, known=self.nodes.enrolment_of),
+            port_of=lambda serial: self._port(board),
+            moved=lambda: self._moved(board),
+        )
+        return provision_board(board, shared, extra, self.view.tell)
 
     def _expected(self, serial: str, planned_as: str) -> NodeExtra:
         """What the enrolment says beside the key; the board has a row from now on. A plan may know another number."""

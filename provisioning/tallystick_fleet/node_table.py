@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlite_utils
+from sqlite_utils.db import NotFoundError
 
 from tallystick_fleet.errors import PlanError
 from tallystick_fleet.node_plan import MAX_NAME_CHARACTERS, PlannedNode
@@ -194,3 +195,5 @@ class NodeTable:
                 yield
             except sqlite3.Error as error:
                 raise FileError(f"{self.path}: {error}") from None
+            except NotFoundError:
+                raise PlanError(f"{self.path}: a row was taken out while it was worked on") from None

@@ -22,6 +22,7 @@ from tallystick_fleet.provision_node import (
     ERASE,
     FLASH,
     INTERPRETER,
+    LIST,
     NEXT_ACTION,
     TEST,
     NodeReport,
@@ -53,6 +54,7 @@ ACTION_WORDS = {
            INTERPRETER: "重新接入,写入会从头开始(不能自动复位的须按住 BOOT);型号不符的放到一边",
            ERASE: "放到一边;或加 --erase 重新开始,并在询问时确认",
            FLASH: "重新接入,会从中断处继续", ENROL: "重新接入;属于其他账本的节点须先擦除",
+           LIST: "清理本机磁盘后重新接入,已完成的不会重做",
            TEST: "检查传感器和电池后重新接入,仍失败则放到一边"},
 }
 SCREEN_LINES = 18  # of a terminal of 24: the others are for what is left out, the totals and what to do

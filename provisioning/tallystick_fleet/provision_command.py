@@ -108,18 +108,21 @@ def _end(day: Day, handled: set[str], client: LedgerClient | None, console: Cons
     deliveries = [] if client is None else client.deliver(outbox)
     refused = [one.refused for one in deliveries if one.refused is not None and not one.was_enrolled]
     again = sum(one.was_enrolled for one in deliveries)
-    waiting = len(outbox.waiting())
+    waiting, why = len(outbox.waiting()), next((f" ({one.waits})" for one in deliveries if one.waits), "")
     rows = [node for node in day.nodes.nodes() if node.serial in handled]
     drives = [] if day.drives is None else day.drives.reports
     failed = [drive.reason for drive in drives if drive.reason]
+    failed += [f"{serial} is not in the list as it is: {one.reason}" for serial, one in day.unlisted.items()]
     if json:
         report: dict[str, Any] = {"nodes": [node.value() for node in rows], "waiting": waiting, "refused": refused}
         report["drives"] = [drive.value() for drive in drives]
+        report["unlisted"] = {serial: one.reason for serial, one in day.unlisted.items()}
         print(json_module.dumps(report, indent=2))
     else:
         node_view.show_list(console, rows)
         if waiting:
-            console.print(f"{waiting} enrolments wait in {outbox.folder}: they go out with the next run")
+            text = f"{waiting} enrolments wait in {outbox.folder}{why}: they go out with the next run"
+            console.print(text, highlight=False, soft_wrap=True, markup=False)
         if again:
             console.print(f"{again} nodes were enrolled already, from another list: that enrolment stands")
         for text in [*(f"an enrolment was refused: {reason}" for reason in refused), *failed]:

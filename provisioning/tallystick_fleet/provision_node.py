@@ -29,6 +29,7 @@ from tallystick_wire.errors import WireError
 CONNECT, INTERPRETER, FLASH = "connect", "interpreter", "flash"
 ERASE = "erase"  # a part of INTERPRETER, told of while it lasts
 ENROL, TEST, DONE = "enrol", "self-test", "done"
+LIST = "list"  # the work is done, but the site's list could not be written
 HELLO_TIMEOUT_S = 3.0  # a node answers in milliseconds; what is silent so long is asked whether it is blank
 NEW_HELLO_TIMEOUT_S = 1.0  # after MicroPython was written: a node there would be a surprise, the prompt is what counts
 WOKEN_TIMEOUT_S = 10.0  # a node that slept, or was starting, when the chip's loader was asked and the board reset
@@ -42,6 +43,7 @@ NEXT_ACTION = {
     ERASE: "put it aside; or start again with --erase, and say yes when you are asked",
     FLASH: "plug it in again: the copying goes on where it stopped",
     ENROL: "plug it in again; a node of another ledger must be erased first",
+    LIST: "make room on this computer, then plug it in again: nothing is done twice",
     TEST: "check sensor and battery, then plug it in again; else put it aside",
 }
 

@@ -3,9 +3,10 @@
 import io
 import json
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from tallystick_fleet.node_view import NodeView
 from tallystick_fleet.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_proof import statement
 from tallystick_provisioning.enrolments import NO_EXTRA
+from tallystick_provisioning.errors import FileError
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_tools import build_firmware
@@ -240,3 +242,44 @@ def test_a_board_that_comes_back_with_another_number_on_its_usb_port_is_one_node
 
 def is_written(board: EmulatedBoard) -> bool:
     return bool(board.flash.image[ESP32.offset] == 0xE9)
+
+
+def test_a_list_that_is_full_fails_each_board_and_stops_nothing(bench: Bench, shared: NodePlan) -> None:
+    """What was done is found done when there is room again."""
+    boards = [Board(serial, bench.board(serial).port) for serial in ("SN-1", "SN-2")]
+    with NodeTable(bench.table) as nodes, NodeView(Console(file=io.StringIO()), "en", None) as view:
+        connection = nodes._database.conn  # the limit is the connection's
+        assert connection is not None
+        connection.execute("PRAGMA max_page_count = 4")
+        with pytest.raises(FileError, match="database or disk is full"):
+            fill(nodes)
+        day = Day(lambda: boards, {}, shared, nodes, view)
+        assert day.run(2, 0) == {"SN-1", "SN-2"}
+        assert {report.step for report in day.unlisted.values()} == {"list"}
+        assert all("database or disk is full" in report.reason for report in day.unlisted.values())
+        connection.execute("PRAGMA max_page_count = 10000")
+        assert all(day.work(board) for board in boards)
+        assert not day.unlisted
+        assert [nodes.find(board.serial).step for board in boards] == ["done", "done"]
+
+
+def fill(nodes: NodeTable) -> None:
+    for number in range(1000):
+        nodes.expect(PlannedNode(f"FILLER-{number}", "x" * 100), "TS-1", bytes(32), 1)
+
+
+def test_a_row_that_is_taken_out_meanwhile_fails_its_board_only(bench: Bench, shared: NodePlan) -> None:
+    board = Board("SN-1", bench.board("SN-1").port)
+
+    class Eraser(NodeView):
+        def tell(self, serial: str, step: str, percent: int) -> None:
+            if step == "enrol":
+                with closing(sqlite3.connect(bench.table, isolation_level=None)) as other:
+                    other.execute("DELETE FROM node")
+
+    with NodeTable(bench.table) as nodes, Eraser(Console(file=io.StringIO()), "en", None) as view:
+        day = Day(lambda: [board], {}, shared, nodes, view)
+        assert not day.work(board)
+        assert "no nodes are called 'SN-1'" in day.unlisted["SN-1"].reason
+    with NodeTable(bench.table) as nodes, NodeView(Console(file=io.StringIO()), "en", None) as view:
+        assert Day(lambda: [board], {}, shared, nodes, view).work(board)
