@@ -35,7 +35,7 @@ def run(*arguments: str) -> list[Life]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
     )
     found = [json.loads(line.removeprefix("life ")) for line in done.stdout.splitlines() if line.startswith("life ")]
     assert found, done.stdout[-2000:] + done.stderr[-2000:]

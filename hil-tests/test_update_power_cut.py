@@ -85,7 +85,7 @@ def lives(orders: Orders, mistake: str) -> Iterator[Lives]:
     for first in range(1, MOST_STEPS, STEP):
         words = [interpreter, "-X", "heapsize=8m", str(PROGRAM), str(orders.path), str(first), str(first + STEP - 1)]
         done = subprocess.run(
-            [*words, mistake], env=environment, capture_output=True, text=True, check=False, timeout=500
+            [*words, mistake], env=environment, capture_output=True, text=True, check=False, timeout=900
         )
         lines = [line.removeprefix("lives ") for line in done.stdout.splitlines() if line.startswith("lives ")]
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]

@@ -22,7 +22,7 @@ def rounds(bank: Bank, work: str, **more: str) -> list[dict[str, Any]]:
     }
     bank.close()
     command = [sys.executable, crash_finance.__file__, str(bank.live.folder)]
-    done = subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, input=json.dumps(spec), capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -3,15 +3,15 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import tallystick
+from fleet import LONGEST_S, BenchClock, tallystick
 from interpreter_files import esp_image, saved
+from patience import until
 
 from tallystick_emulators import emulated_board, micropython
 from tallystick_emulators.emulated_board import EmulatedBoard
@@ -33,7 +33,6 @@ from tallystick_tools.practice_site import make_firmware, make_site
 SETTINGS = {"TALLYSTICK_INTERVAL_MS": "300"}
 DEMO = "hello_world"
 FILES_AT = 0x200000  # of the file system, as the partition table of the images says
-HURRY = 6  # times faster than the clock runs the patience of the bench
 MAKE_FILES = """
 import os, sys
 class Disk:
@@ -91,10 +90,7 @@ def agreed(found: Found) -> None:
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(condition, "it never came")
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +104,14 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shared(site: Path, firmware: Path, tmp_path: Path) -> NodePlan:
+def patience() -> BenchClock:
+    return BenchClock()
+
+
+@pytest.fixture
+def shared(site: Path, firmware: Path, tmp_path: Path, patience: BenchClock) -> NodePlan:
     plan = replace(node_day.shared(site, firmware, "TS-1"), interpreter=image())
-    job = replace(plan.job, outbox=Outbox(tmp_path / "outbox"), monotonic=lambda: HURRY * time.monotonic())
-    return replace(plan, job=job)
+    return replace(plan, job=replace(plan.job, outbox=Outbox(tmp_path / "outbox"), monotonic=patience))
 
 
 def provision(board: EmulatedBoard, shared: NodePlan, erasing: Erasing | None) -> NodeReport:
@@ -148,7 +148,7 @@ def test_a_board_with_its_makers_demo_is_erased_when_a_person_says_so_and_become
     assert board.flash.steps == 0
     command = [sys.executable, "-m", "tallystick_tools", *bench.words, "--json"]
     for answer, code, step in (("\n", 1, "erase"), ("y\n", 0, "done")):
-        done = subprocess.run(command, input=answer, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, input=answer, capture_output=True, text=True, timeout=LONGEST_S, check=False)
         assert done.returncode == code, done.stderr
         assert [node["step"] for node in json.loads(done.stdout)["nodes"]] == [step], done.stderr
         asked = "SN-1 holds ESP32, hello_world v1.2 of Jul 12 2023. Erase ALL of it for good?"
@@ -159,7 +159,7 @@ def test_a_board_with_its_makers_demo_is_erased_when_a_person_says_so_and_become
 
 @pytest.mark.alone
 def test_a_board_that_is_a_node_is_never_erased_by_erase_alone(
-    bench: Bench, shared: NodePlan, tmp_path: Path
+    bench: Bench, shared: NodePlan, patience: BenchClock, tmp_path: Path
 ) -> None:
     """Neither one that answers, nor one whose flash holds one: whether it sleeps, hangs, or lost its program."""
     everything = Erasing(all_agreed)
@@ -171,6 +171,7 @@ def test_a_board_that_is_a_node_is_never_erased_by_erase_alone(
         assert provision(board, shared, everything).public_key == report.public_key
         assert board.flash.image == before
     node_files = file_system(tmp_path, "tallystick/key.0")
+    patience.ends()  # nothing answers there
     with demo_board(tmp_path / "SN-2", node_files) as board:
         board.start()
         report = provision(board, shared, everything)

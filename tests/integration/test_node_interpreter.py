@@ -1,6 +1,7 @@
 """MicroPython onto blank boards: the real esptool against an emulated chip's loader, and a Pico's drive."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import running, tallystick
+from fleet import LONGEST_S, BenchClock, running, tallystick
 from interpreter_files import PROGRAM_ADDRESS, esp_image, saved, uf2_file
 
 from tallystick_emulators import emulated_pico
@@ -32,7 +33,6 @@ from tallystick_provisioning.outbox import Outbox
 from tallystick_tools.practice_site import make_firmware, make_site
 
 SETTINGS = {"TALLYSTICK_INTERVAL_MS": "300"}
-HURRY = 30  # times faster than the clock runs the patience of the bench
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,15 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shared(site: Path, firmware: Path, tmp_path: Path) -> NodePlan:
+def patience() -> BenchClock:
+    return BenchClock()
+
+
+@pytest.fixture
+def shared(site: Path, firmware: Path, tmp_path: Path, patience: BenchClock) -> NodePlan:
     plan = replace(node_day.shared(site, firmware, "TS-1"), interpreter=image())
-    return replace(plan, job=replace(plan.job, outbox=Outbox(tmp_path / "outbox")))
+    job = replace(plan.job, outbox=Outbox(tmp_path / "outbox"), monotonic=patience)
+    return replace(plan, job=job)
 
 
 def image(chip: Chip = ESP32, seed: int = 1) -> EspImage:
@@ -69,7 +75,7 @@ def provision(board: EmulatedBoard, shared: NodePlan) -> tuple[NodeReport, list[
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONGEST_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -115,7 +121,7 @@ def test_a_wholly_blank_board_becomes_a_working_node(bench: Bench) -> None:
     file = saved(bench.folder, "micropython.bin", wanted.data)
     done = subprocess.run(
         [sys.executable, "-m", "tallystick_tools", *bench.words, "--interpreter", str(file), "--json"],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=LONGEST_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -139,7 +145,7 @@ def test_another_chip_with_another_place_for_its_boot_loader(tmp_path: Path) -> 
 @pytest.mark.alone
 def test_four_at_a_time_some_blank_and_one_unplugged_in_mid_write_is_done_again(bench: Bench) -> None:
     file = saved(bench.folder, "micropython.bin", image().data)
-    bench.board("SN-0", cut_at=40)
+    pulled_out = bench.board("SN-0", cut_at=40)
     bench.board("SN-1", chip=None)
     bench.board("SN-2")
     with running(*bench.words, "--interpreter", file, "--watch", "--json") as work:
@@ -147,13 +153,15 @@ def test_four_at_a_time_some_blank_and_one_unplugged_in_mid_write_is_done_again(
         failed = next(line for line in work.stderr if "FAILED" in line)
         assert failed.startswith("SN-0: FAILED"), failed
         assert "plug it in again: the writing begins anew" in failed
-        time.sleep(2)  # a person is slower than the watch, which has to see that it is gone
+        wait(lambda: not os.path.lexists(pulled_out.port))
+        bench.board("SN-3", chip=None)
+        assert any(line.startswith("SN-3") for line in work.stderr), "who sees this one saw that the other one was gone"
         bench.board("SN-0")
-        wait(lambda: bench.works() == {"SN-0", "SN-1", "SN-2"})
+        wait(lambda: bench.works() == {"SN-0", "SN-1", "SN-2", "SN-3"})
         work.send_signal(signal.SIGINT)
-        out, said = work.communicate(timeout=120)
+        out, said = work.communicate(timeout=LONGEST_S)
     assert work.returncode == 0, said
-    assert [node["step"] for node in json.loads(out)["nodes"]] == ["done"] * 3
+    assert [node["step"] for node in json.loads(out)["nodes"]] == ["done"] * 4
 
 
 class FadingFlash(FlashDisk):
@@ -184,7 +192,7 @@ def test_a_board_that_takes_the_port_of_one_that_was_pulled_out_is_not_written(t
             port.unlink()
             port.symlink_to(other.port)
             with pytest.raises(BoardLost):
-                work.result(60)
+                work.result(LONGEST_S)
             assert other.flash.steps == 0
 
 
@@ -286,7 +294,7 @@ def test_what_does_not_read_back_as_it_was_written_is_told(tmp_path: Path, flash
             install(board, replace(wanted, data=data))
 
 
-def test_a_port_behind_which_no_loader_answers(tmp_path: Path, shared: NodePlan) -> None:
+def test_a_port_behind_which_no_loader_answers(tmp_path: Path, shared: NodePlan, patience: BenchClock) -> None:
     class Dead(EmulatedBoard):
         def start(self) -> None:
             """It takes power, and does nothing."""
@@ -294,8 +302,8 @@ def test_a_port_behind_which_no_loader_answers(tmp_path: Path, shared: NodePlan)
     with Dead("SN-1", tmp_path / "board") as board:
         with pytest.raises(LoaderSilent):
             install(board, image())
-        job = replace(shared.job, monotonic=lambda: HURRY * time.monotonic())
-        report, _ = provision(board, replace(shared, job=job))
+        patience.ends()
+        report, _ = provision(board, shared)
         assert report.step == "interpreter"
         assert "neither a node, nor MicroPython, nor a blank board answers" in report.reason
 

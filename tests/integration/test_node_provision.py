@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from fleet import tallystick
 from interpreter_files import esp_image, saved
+from patience import until
 
 from tallystick_emulators.emulated_board import EmulatedBoard
 from tallystick_emulators.esp_chip import ESP32, Chip
@@ -154,10 +155,7 @@ def test_a_node_is_placed_identified_and_surveyed(bench: Bench) -> None:
     tallystick("node", "identify", "SN-0001", "--boards", str(bench.links), "--table", str(bench.table))
     (node,) = json.loads(tallystick("node", "list", "--table", str(bench.table), "--json"))
     assert node["place"] == "Rotterdam / 3"
-    deadline = time.monotonic() + 20
-    while not board.counts().get("identify"):
-        assert time.monotonic() < deadline, board.counts()
-        time.sleep(0.1)
+    until(lambda: board.counts().get("identify"), lambda: str(board.counts()))
     status = bench.folder / "status.json"
     heard = {"thumbprint": node["thumbprint"], "received_ms": time.time_ns() // 1_000_000, "gaps": [[3, 4]]}
     status.write_text(json.dumps({"nodes": [heard]}), "utf-8")
@@ -196,7 +194,4 @@ def test_forty_boards_four_at_a_time_one_fails_its_self_test_and_one_is_unplugge
 
 
 def _wait_for_files(board: EmulatedBoard, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(list(board.files.rglob("*.mpy"))) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(list(board.files.rglob("*.mpy"))) >= count, "no files arrive")

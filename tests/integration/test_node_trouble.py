@@ -4,15 +4,15 @@ import io
 import json
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet import make_offer, running, tallystick
+from fleet import LONGEST_S, BenchClock, make_offer, running, tallystick
 from interpreter_files import esp_image
+from patience import until
 from rich.console import Console
 from update_support import whole_image
 
@@ -34,8 +34,6 @@ from tallystick_provisioning.serial_port import SerialPort
 from tallystick_tools import build_firmware
 from tallystick_tools.practice_site import make_firmware, make_site
 
-HURRY = 6  # times faster than the clock runs the patience of the bench
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,10 +46,14 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shared(site: Path, firmware: Path, tmp_path: Path) -> NodePlan:
+def patience() -> BenchClock:
+    return BenchClock()
+
+
+@pytest.fixture
+def shared(site: Path, firmware: Path, tmp_path: Path, patience: BenchClock) -> NodePlan:
     plan = node_day.shared(site, firmware, "TS-1")
-    job = replace(plan.job, outbox=Outbox(tmp_path / "outbox"), monotonic=lambda: HURRY * time.monotonic())
-    return replace(plan, job=job)
+    return replace(plan, job=replace(plan.job, outbox=Outbox(tmp_path / "outbox"), monotonic=patience))
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def provision(board: EmulatedBoard, shared: NodePlan) -> NodeReport:
     ("step", "percent"), [("connect", 0), ("flash", 0), ("flash", 30), ("enrol", 0), ("self-test", 0)]
 )
 def test_unplugged_at_any_step_it_is_a_report_and_it_goes_on_when_it_comes_again(
-    board: EmulatedBoard, shared: NodePlan, step: str, percent: int
+    board: EmulatedBoard, shared: NodePlan, patience: BenchClock, step: str, percent: int
 ) -> None:
     pulled: list[str] = []
 
@@ -77,11 +79,13 @@ def test_unplugged_at_any_step_it_is_a_report_and_it_goes_on_when_it_comes_again
         if not pulled and now == step and done >= percent:
             pulled.append(now)
             board.close()
+            patience.ends()
 
     report = provision_board(Board("SN-1", board.port), shared, NO_EXTRA, tell)
     assert report.step == step
     assert report.reason
     assert report.next_action
+    shared = replace(shared, job=replace(shared.job, monotonic=BenchClock()))
     with EmulatedBoard("SN-1", board.folder, board.settings) as again:
         again.start()
         assert provision(again, shared).done
@@ -105,7 +109,10 @@ def test_a_board_that_comes_back_under_another_port_is_found(board: EmulatedBoar
     assert provision_board(before, moved, NO_EXTRA, lambda serial, step, percent: None).done
 
 
-def test_a_port_that_another_program_holds_is_told(board: EmulatedBoard, shared: NodePlan) -> None:
+def test_a_port_that_another_program_holds_is_told(
+    board: EmulatedBoard, shared: NodePlan, patience: BenchClock
+) -> None:
+    patience.ends()
     port = SerialPort(board.port)
     try:
         report = provision(board, shared)
@@ -166,7 +173,7 @@ def test_ctrl_c_finishes_what_runs_and_reports_it(bench: Bench) -> None:
             if "copy files" in line:
                 break
         work.send_signal(signal.SIGINT)
-        out, said = work.communicate(timeout=120)
+        out, said = work.communicate(timeout=LONGEST_S)
     assert work.returncode == 0, said
     assert "ending" in said
     assert [(node["serial"], node["step"]) for node in json.loads(out)["nodes"]] == [("SN-1", "done")]
@@ -187,12 +194,9 @@ def test_a_node_unplugged_in_mid_transfer_stops_the_roll_out_and_goes_on_at_the_
     words = ["node", "update", "--offer", str(offer), "--site-key", str(bench.site / "site.key"), *bench.common]
     slots = bench.folder / "SN-1" / "slots"
     with running(*words, "--json") as work:
-        deadline = time.monotonic() + 60
-        while _bytes_in(slots) < 10_000:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(lambda: _bytes_in(slots) >= 10_000, "no image arrives")
         bench.boards["SN-1"].close()
-        out, said = work.communicate(timeout=180)
+        out, said = work.communicate(timeout=LONGEST_S)
     assert work.returncode == 1, said
     first, second = json.loads(out)["results"]
     assert first["reason"]

@@ -42,7 +42,7 @@ def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = shutil.which(PROGRAM)
     assert program, "missing program chromium: apt-get install chromium"
     command = ["unshare", "-rn", program, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_page_needs_no_network_and_no_script(page: Path, tmp_path: Path) -> None:
