@@ -12,6 +12,7 @@ from tallystick_provisioning import text_file
 
 # Below, Wi-Fi joins but repeats itself, which costs battery; and a full room or a shut steel door takes 10 dB more.
 WEAK_DBM = -80
+CLOCK_SLACK_MS = 60_000  # between two computers that set their clocks from time to time
 MAX_STATUS_BYTES = 16 * 1024 * 1024  # ten thousand nodes with all their gaps
 
 
@@ -78,7 +79,14 @@ def _checked(node: dict[str, Any]) -> dict[str, Any]:
 def compare(
     nodes: Sequence[KnownNode], status: Mapping[str, Mapping[str, Any]], now_ms: int, within_s: int
 ) -> list[Heard]:
-    """Every provisioned node of the list, the silent ones first, then those that hear their network badly."""
+    """Every provisioned node of the list, the silent ones first, then those that hear their network badly.
+
+    PlanError when the gateway heard something in this computer's future: silent nodes would count as heard.
+    """
+    newest_ms = max((told["received_ms"] for told in status.values() if told.get("received_ms") is not None), default=0)
+    if newest_ms > now_ms + CLOCK_SLACK_MS:
+        behind_s = (newest_ms - now_ms) // 1000
+        raise PlanError(f"this computer's clock is {behind_s} s or more behind the gateway's: set it, then ask again")
     found = [_one(node, status.get(node.thumbprint, {}), now_ms, within_s) for node in nodes if node.thumbprint]
     return sorted(found, key=lambda one: (one.heard, not one.weak, one.name))
 

@@ -344,6 +344,13 @@ def test_silent_nodes_come_first_in_a_survey() -> None:
     assert [(one.serial, one.heard, one.missing) for one in heard] == [("b", False, 3), ("c", False, 0), ("a", True, 0)]
 
 
+def test_a_computer_whose_clock_is_behind_calls_no_silent_node_heard() -> None:
+    told = {"a" * 64: {"received_ms": 500_000, "gaps": []}, "b" * 64: {"received_ms": 130_000, "gaps": []}}
+    with pytest.raises(PlanError, match="clock is 370 s or more behind the gateway's"):
+        node_survey.compare([listed("a"), listed("b")], told, 130_000, 60)
+    assert node_survey.compare([listed("a")], told, 441_000, 60)[0].heard, "a minute is nothing"
+
+
 def test_a_survey_names_the_weakest_radio_and_what_to_do(tmp_path: Path) -> None:
     """Through the file that the gateway's command wrote."""
     path, radios = tmp_path / "status.json", {"a": -91, "b": -61, "c": None, "d": -80}
