@@ -19,7 +19,7 @@ ORIGIN, PEN, LINK_KEY = "ledger.example/log", 32473, bytes(range(32))
 
 
 def link(cable: Cable) -> bytes:
-    return message.open_linked(cable.ask(message.build_link(LINK_KEY, ORIGIN, PEN), "linked", "refused"))
+    return message.open_linked(cable.ask(message.build_link(LINK_KEY, ORIGIN, PEN), "linked"))
 
 
 def test_a_new_node_says_who_it_is_and_nothing_else(cable: Cable) -> None:

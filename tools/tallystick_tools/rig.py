@@ -10,7 +10,7 @@ from tallystick_wire.reading import Reading
 from tallystick_wire.sequence import Seen
 
 PATIENCE_S = 60.0  # a node boots in 0.1 s; a machine that runs many tests at once may take much longer
-ASK_EVERY_S = 0.5  # a hello that came before the node listened is lost
+ASK_EVERY_S = 5.0  # a hello that came before a board listened is lost; a late answer would be heard as the next one
 
 
 class Cable:
