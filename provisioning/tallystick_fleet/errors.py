@@ -8,6 +8,7 @@ ProvisioningError           exit 2: it could not run
             FlashNotBlank   the board holds a program
             NotErased       the board holds a node, or nobody agreed to erase it
         SelfTestFailed      a node whose first readings do not hold
+        NotPlaced           a mark that is no node or no place
         PlanError           a plan of nodes or a roll-out that cannot be carried out
 """
 
@@ -44,3 +45,11 @@ class SelfTestFailed(Refused):
 
 class PlanError(Refused):
     """A plan of nodes or a roll-out that cannot be carried out; the message holds every complaint, one a line."""
+
+
+class NotPlaced(Refused):
+    """A mark that is no node, or no place, or nothing that can be undone. `code` and `about` say it in any language."""
+
+    def __init__(self, code: str, *about: str) -> None:
+        super().__init__(" ".join((code, *about)))
+        self.code, self.about = code, about

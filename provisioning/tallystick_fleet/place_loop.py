@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tallystick_fleet.errors import PlanError
+from tallystick_fleet.errors import NotPlaced, PlanError
 from tallystick_fleet.node_table import KnownNode, NodeTable
 from tallystick_fleet.place_marks import Mark, Marks
 from tallystick_provisioning.errors import FileError
@@ -14,7 +14,9 @@ Kind = Literal["node", "placed", "undone", "again", "wrong"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of a mark. `also`: other nodes at that place. `reason` when it is wrong."""
+    """What became of a mark. `also`: other nodes at that place. What is wrong has a `code` (place_words.REASONS) and
+    what it is about, or a `reason` in words.
+    """
 
     kind: Kind
     node: str = ""
@@ -23,6 +25,8 @@ class Step:
     before: str = ""
     also: tuple[str, ...] = ()
     reason: str = ""
+    code: str = ""
+    about: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -47,14 +51,16 @@ class PlaceLoop:
             if self.waiting is None:
                 return self._none_waits(mark)
             return self._place(self.waiting, self.marks.place(mark))
-        except (PlanError, FileError) as error:  # the second: the list cannot be written now
+        except NotPlaced as error:
+            return Step("wrong", code=error.code, about=error.about)
+        except (PlanError, FileError) as error:  # the list: a row was taken out, or it cannot be written now
             return Step("wrong", reason=str(error))
 
     def _node(self, node: KnownNode) -> Step:
         """The next node, also instead of one whose place did not come yet."""
         kind: Kind = "again" if self.waiting is not None and self.waiting.serial == node.serial else "node"
         if self.waiting is not None and kind == "node":
-            return Step("wrong", reason=f"{node.name} is a node: scan the place of {self.waiting.name} first, or undo")
+            raise NotPlaced("not-a-place", node.name, self.waiting.name)
         self.waiting = node
         return Step(kind, node.name, node.serial, before=node.place)
 
@@ -63,7 +69,7 @@ class PlaceLoop:
         last = self.steps[-1] if self.steps else None
         if last is not None and last.place in (*mark.texts, *(self.marks.places.get(text) for text in mark.texts)):
             return Step("again", last.node, last.serial, last.place)
-        return Step("wrong", reason=f"{mark.texts[0]}: no node of the list is called so; scan the node first")
+        raise NotPlaced("no-node", mark.texts[0])
 
     def _place(self, node: KnownNode, place: str) -> Step:
         also = tuple(one.name for one in self.nodes.nodes() if one.place == place and one.serial != node.serial)
@@ -78,11 +84,11 @@ class PlaceLoop:
             node, self.waiting = self.waiting, None
             return Step("undone", node.name, node.serial, before=node.place)
         if not self.steps:
-            raise PlanError("nothing is left to undo")
+            raise NotPlaced("nothing")
         last = self.steps[-1]
         now = self.nodes.find(last.serial).place
         if now != last.place and not self.dry_run:
-            raise PlanError(f"{last.node}: somebody changed its place meanwhile, to {now or 'none'}: nothing is undone")
+            raise NotPlaced("changed", last.node, now or "-")
         self._write(last.serial, last.before)
         self.steps.pop()
         return Step("undone", last.node, last.serial, last.before, last.place)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tallystick_fleet.errors import PlanError
+from tallystick_fleet.errors import NotPlaced, PlanError
 from tallystick_fleet.node_plan import DELIMITERS, MAX_NAME_CHARACTERS
 from tallystick_fleet.node_table import KnownNode
 from tallystick_provisioning import text_file
@@ -44,26 +44,26 @@ class Marks:
     places: Mapping[str, str] = field(default_factory=dict)
 
     def node(self, mark: Mark, known: Sequence[KnownNode]) -> KnownNode | None:
-        """The node that the mark stands for. PlanError when several have that name."""
+        """The node that the mark stands for. NotPlaced when several have that name."""
         words = {self.nodes.get(_key(text), text) for text in mark.texts if text}
         found = [node for node in known if any(word in node.called for word in words)]
         if len(found) > 1:
-            raise PlanError(f"{mark.texts[0]}: {len(found)} nodes are called so: scan its label")
+            raise NotPlaced("many-nodes", mark.texts[0], str(len(found)))
         return found[0] if found else None
 
     def place(self, mark: Mark) -> str:
-        """The place that the mark stands for; PlanError when it is none."""
+        """The place that the mark stands for; NotPlaced when it is none."""
         for text in mark.texts:
             if _key(text) in self.places:
                 return self.places[_key(text)]
         text = mark.texts[0]
         named = text in self.places.values()
         if self.places and not named:
-            raise PlanError(f"{text}: no place of the table of marks")
+            raise NotPlaced("no-place", text)
         if mark.is_number:
-            raise PlanError(f"{text}: a tag without text; --marks FILE says which place it is")
+            raise NotPlaced("bare-tag", text)
         if not 0 < len(text) <= MAX_NAME_CHARACTERS or not text.isprintable():
-            raise PlanError(f"place: must be 1 to {MAX_NAME_CHARACTERS} printable characters")
+            raise NotPlaced("long-place", str(MAX_NAME_CHARACTERS))
         return text
 
 

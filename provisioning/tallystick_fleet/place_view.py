@@ -8,22 +8,12 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from tallystick_fleet import place_words
 from tallystick_fleet.place_loop import PlaceLoop, Step
+from tallystick_fleet.place_words import WORDS
 from tallystick_provisioning.screen_words import Language
 from tallystick_provisioning.sound import Sound
 
-WORDS = {
-    "en": {"node": "SCAN THE NODE", "place": "SCAN THE PLACE OF {node}", "placed": "{node} hangs at {place}",
-           "before": "before: {before}", "undone": "undone: {node} is back at {place}", "nowhere": "no place",
-           "again": "{node}: once is enough", "wrong": "WRONG: {reason}", "also": "there too: {also}",
-           "count": "{done} placed now | {left} of the list have no place", "dry": "DRY RUN: nothing is written",
-           "keys": "undo + Enter takes the last one back; Ctrl-C ends"},
-    "zh": {"node": "请扫描节点", "place": "请扫描 {node} 的位置", "placed": "{node} 已放置于 {place}",
-           "before": "原位置:{before}", "undone": "已撤销:{node} 恢复为 {place}", "nowhere": "无位置",
-           "again": "{node}:扫描一次即可", "wrong": "有误:{reason}", "also": "该位置还有:{also}",
-           "count": "本次已放置 {done} | 清单中 {left} 个尚无位置", "dry": "试运行:不写入",
-           "keys": "输入 撤销 回车可收回上一个;按 Ctrl-C 结束"},
-}  # fmt: skip
 SHOWN = 8  # the last ones, of a terminal of 24 lines
 
 
@@ -31,7 +21,8 @@ class PlaceView:
     """On a terminal one picture that stays; elsewhere a line for each step."""
 
     def __init__(self, console: Console, language: Language, sound: Sound, loop: PlaceLoop) -> None:
-        self._console, self._words, self._sound, self._loop = console, WORDS[language], sound, loop
+        self._console, self._sound, self._loop = console, sound, loop
+        self._language, self._words = language, WORDS[language]
         self._last: Step | None = None
         self._trouble = ""
         has_screen = console.is_terminal and not console.is_dumb_terminal
@@ -62,7 +53,7 @@ class PlaceView:
         """A step in one line."""
         words, nowhere = self._words, self._words["nowhere"]
         if step.kind == "wrong":
-            return words["wrong"].format(reason=step.reason)
+            return words["wrong"].format(reason=self._reason(step))
         if step.kind == "node":
             told = f"{words['place'].format(node=step.node)} ({step.serial})"
             return told + (f"; {words['before'].format(before=step.before)}" if step.before else "")
@@ -71,11 +62,15 @@ class PlaceView:
             told += f"; {words['before'].format(before=step.before)}"
         return told + (f"; {words['also'].format(also=', '.join(step.also))}" if step.also else "")
 
+    def _reason(self, step: Step) -> str:
+        """Why it is wrong; empty when it is not."""
+        return place_words.reason(self._language, step.code, *step.about) if step.code else step.reason
+
     def picture(self) -> Group:
         """The whole screen as it stands."""
         waiting, words = self._loop.waiting, self._words
         big = words["node"] if waiting is None else words["place"].format(node=waiting.name)
-        wrong = self._trouble or (self._last.reason if self._last is not None and self._last.kind == "wrong" else "")
+        wrong = self._trouble or ("" if self._last is None else self._reason(self._last))
         style = "bold white on red" if wrong else "bold white on blue" if waiting is None else "bold black on yellow"
         said = Text(f"\n✗ {words['wrong'].format(reason=wrong)}" if wrong else "")
         panel = Panel(Group(Align.center(Text(big)), said), style=style, padding=(1, 2, 0, 2))

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tallystick_fleet import place_marks
+from tallystick_fleet import place_marks, place_words
 from tallystick_fleet.errors import PlanError
 from tallystick_fleet.node_plan import PlannedNode
 from tallystick_fleet.node_table import NodeTable
 from tallystick_fleet.place_input import ndef_text
 from tallystick_fleet.place_loop import PlaceLoop, Step
 from tallystick_fleet.place_marks import Mark, Marks
-from tallystick_fleet.place_view import WORDS, PlaceView
+from tallystick_fleet.place_view import PlaceView
+from tallystick_fleet.place_words import REASONS, WORDS
 from tallystick_provisioning.screen_words import Language
 
 A12, A13 = "Rotterdam / 1 / A12", "鹿特丹 / 1 / A13"
@@ -37,6 +38,10 @@ def scan(loop: PlaceLoop, *texts: str) -> list[Step]:
     return [loop.take(Mark((text,))) for text in texts]
 
 
+def said(step: Step) -> str:
+    return place_words.reason("en", step.code, *step.about)
+
+
 def places(loop: PlaceLoop) -> dict[str, str]:
     return {node.serial: node.place for node in loop.nodes.nodes()}
 
@@ -50,14 +55,14 @@ def test_a_node_and_its_place_are_written_down_one_after_the_other(loop: PlaceLo
 def test_what_is_no_node_of_the_list_is_wrong_and_nothing_is_written(loop: PlaceLoop) -> None:
     (step,) = scan(loop, "SN-7")
     assert step.kind == "wrong"
-    assert "SN-7: no node of the list is called so" in step.reason
+    assert "SN-7: no node of the list is called so" in said(step)
     assert places(loop) == {"SN-0": "", "SN-1": ""}
 
 
 def test_a_second_node_is_no_place_of_the_first(loop: PlaceLoop) -> None:
     steps = scan(loop, "SN-0", "SN-1", "SN-0", A12)
     assert [step.kind for step in steps] == ["node", "wrong", "again", "placed"]
-    assert "scan the place of Cold room 1 door first" in steps[1].reason
+    assert "scan the place of Cold room 1 door first" in said(steps[1])
     assert places(loop) == {"SN-0": A12, "SN-1": ""}
 
 
@@ -78,7 +83,7 @@ def test_undo_leaves_what_somebody_else_changed_meanwhile(loop: PlaceLoop) -> No
     scan(loop, "SN-0", A12)
     loop.nodes.place("SN-0", "Dock", 3)
     (step,) = scan(loop, "undo")
-    assert "somebody changed its place meanwhile, to Dock" in step.reason
+    assert "somebody changed its place meanwhile, to Dock" in said(step)
     assert places(loop)["SN-0"] == "Dock"
 
 
@@ -99,7 +104,7 @@ def test_a_table_of_marks_names_nodes_and_places_and_no_other_place_is_taken(nod
     tag = Mark(("04A1B2C3",), is_number=True)
     assert loop.take(tag).kind == "wrong", "the node comes first"
     assert loop.take(Mark(("04FFEE00",), is_number=True)).serial == "SN-1"
-    assert "no place of the table of marks" in loop.take(Mark(("Mars",))).reason
+    assert "no place of the table of marks" in said(loop.take(Mark(("Mars",))))
     assert loop.take(tag).place == A12
     assert [step.kind for step in scan(loop, "SN-0", "shelf-13")] == ["node", "placed"]
     assert [step.kind for step in scan(loop, "SN-0", A12)] == ["node", "placed"], "a place's own name is one too"
@@ -107,7 +112,7 @@ def test_a_table_of_marks_names_nodes_and_places_and_no_other_place_is_taken(nod
 
 def test_the_number_of_an_unknown_tag_is_no_place(loop: PlaceLoop) -> None:
     scan(loop, "SN-0")
-    assert "a tag without text" in loop.take(Mark(("04A1B2C3",), is_number=True)).reason
+    assert "a tag without text" in said(loop.take(Mark(("04A1B2C3",), is_number=True)))
     assert loop.take(Mark((A12, "04A1B2C3"))).place == A12
 
 
@@ -167,3 +172,4 @@ def test_the_screen_fits_and_every_mark_is_heard(loop: PlaceLoop, language: Lang
     lines = console.render_lines(view.picture(), pad=False)
     assert len(lines) <= 24
     assert set(WORDS["en"]) == set(WORDS["zh"])
+    assert all(english.count("{") == chinese.count("{") for english, chinese in REASONS.values())
