@@ -140,6 +140,12 @@ class SealedJob:
                 self._keys[uid] = place, dict(zip(_NUMBERS, values, strict=True))
 
 
+def check_new(path: Path) -> None:
+    """KeysError where a sealed job is to be made and something is there."""
+    if path.exists():
+        raise KeysError(f"{path}: exists already; a secret is never overwritten")
+
+
 def is_bundle(path: Path) -> bool:
     """Whether `path` begins as a sealed job does."""
     head = cbor.encode([HEAD, b"", [], []])[: 2 + len(HEAD)]
@@ -184,8 +190,8 @@ def _context(job: str) -> bytes:
 
 def _write(path: Path, data: bytes, *, new: bool) -> None:
     """Put `data` in place of the file: the new one is durable first, then the old one's blocks are overwritten."""
-    if new and path.exists():
-        raise KeysError(f"{path}: exists already; a secret is never overwritten")
+    if new:
+        check_new(path)
     old = None if new else path.open("r+b")
     try:
         temporary = path.with_name(f".{path.name}.part")

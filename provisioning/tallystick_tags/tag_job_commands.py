@@ -31,6 +31,7 @@ from tallystick_wire import message
 
 DAY_MS = 86_400_000
 DEFAULT_DAYS = 30
+MAX_DAYS = 366  # a sealed job is work of days; keys that lie about for longer are sealed anew
 _SHOWN_ITEMS = 3
 
 ChipName = Literal["ntag213", "ntag215", "ntag216", "ntag424", "ntag424tt"]
@@ -165,7 +166,7 @@ def seal(
     installer
         Thumbprint of the one installer who may use it; default: whoever has the passphrase.
     days
-        Days until it may not be used any more.
+        Days until it may not be used any more, 1 to 366.
     secret_file
         File with the master's passphrase or PIN; default: it is asked for.
     out_secret_file
@@ -173,8 +174,11 @@ def seal(
     dry_run
         Check everything, write nothing.
     """
+    if not 1 <= days <= MAX_DAYS:
+        raise UsageError(f"--days: must be 1 to {MAX_DAYS}")
     trusted, signer = read_trust(trust), key_file.load(authority, "authority-installer")
     enrolments.check_authority(signer, trusted, "installer")
+    job_bundle.check_new(out)
     with Job(job) as opened:
         found = tag_uids.read(uids) if uids else opened.scanned()
         tag_uids.check_count(found, sum(opened.counts().values()))

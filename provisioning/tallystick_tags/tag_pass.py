@@ -63,7 +63,9 @@ class Pass:
         """The next tag that is put down; a `no-tag` outcome when none comes."""
         uid = self._antenna.wait_for_tag(patience_s)
         if uid is None:
-            return tag_outcomes.no_tag()
+            outcome = tag_outcomes.no_tag()
+            self.say(sentence(None, None, outcome, self.words))
+            return outcome
         return self._work(what, uid, expected)
 
     def all(self, what: str, patience_s: float | None, is_open: Callable[[], bool]) -> list[TagOutcome]:

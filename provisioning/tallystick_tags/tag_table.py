@@ -90,7 +90,7 @@ def read(path: Path, columns: Mapping[str, str] | None = None, encoding: str | N
 
 def _csv_sheets(path: Path, data: bytes, encoding: str | None) -> tuple[list[list[list[Cell]]], str]:
     """The file cut at each delimiter: only one of them gives the columns."""
-    text, used = _decoded(path, data, encoding)
+    text, used = decoded(path, data, encoding)
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own line
         return [[[], *_csv_rows(path, rest, first.strip()[-1])]], used
@@ -111,7 +111,7 @@ def _csv_text(cell: str) -> str:
     return cell[2:-1] if cell.startswith('="') and cell.endswith('"') else cell
 
 
-def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
+def decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
     """The text and the encoding that gave it: the one asked for, its mark, UTF-8, or GB18030 of Chinese Excel."""
     marked = next((name for mark, name in _BOMS if data.startswith(mark)), None)
     for name in [encoding] if encoding else [marked] if marked else ["utf-8", GUESSED]:

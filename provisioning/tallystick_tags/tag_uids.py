@@ -8,6 +8,7 @@ from tallystick_chips.an10922 import UID_BYTES
 from tallystick_provisioning import text_file
 from tallystick_provisioning.nfc import Reader
 from tallystick_provisioning.nfc_antenna import Antenna
+from tallystick_tags import tag_table
 from tallystick_tags.errors import TableError
 from tallystick_tags.tag_context import now_ms
 from tallystick_tags.tag_job import Job
@@ -21,7 +22,8 @@ def read(path: Path) -> list[bytes]:
     """The UIDs in a list, one a line, in a column among others or alone; TableError with every complaint."""
     found: dict[bytes, int] = {}
     complaints = []
-    for number, line in enumerate(text_file.read(path, MAX_LIST_BYTES).lstrip("\ufeff").splitlines(), 1):
+    text, _ = tag_table.decoded(path, text_file.read_bytes(path, MAX_LIST_BYTES), None)
+    for number, line in enumerate(text.splitlines(), 1):
         cells = [_SEPARATORS.sub("", cell.strip(' "')) for cell in re.split("[,;\t]", line)]
         uids = [bytes.fromhex(cell) for cell in cells if _UID.fullmatch(cell)]
         if not line.strip() or (number == 1 and not uids):

@@ -62,6 +62,7 @@ def test_softhsm_end_to_end(
     assert "would seal the keys of 3 tags" in desk.run(*seal, "--dry-run")
     assert not desk.path("job.tally").exists()
     desk.run(*seal)
+    assert "never overwritten" in desk.refused(*seal, "--dry-run")
 
     monkeypatch.delenv("SOFTHSM2_CONF")  # the laptop has no token
     tags = [blank("ntag424", 7), blank("ntag424", 0), blank("ntag424", 1)]

@@ -342,6 +342,13 @@ def test_uids_as_suppliers_write_them(tmp_path: Path) -> None:
     assert tag_uids.read(path) == [uid(1), uid(2), uid(3)]
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-16", "utf-8-sig"])
+def test_a_list_of_uids_from_a_chinese_excel(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "uids.csv"
+    path.write_bytes(f"序号,芯片编号\r\n一,{uid(1).hex()}\r\n二,{uid(2).hex()}\r\n".encode(encoding))
+    assert tag_uids.read(path) == [uid(1), uid(2)]
+
+
 def test_wrong_lists_of_uids(tmp_path: Path) -> None:
     path = tmp_path / "uids.csv"
     path.write_text("UID\n04000000000001\n0400000000\n04000000000001\n04000000000001,04000000000002\n")

@@ -72,6 +72,7 @@ def test_verify_holds_a_tag_against_its_row(tmp_path: Path) -> None:
         assert "the label says serial S1 (row 3), this is the tag of row 2, serial S0" in said[-1]
         with bench(job, Field(), said) as work:
             assert work.one("verify", 0.0).code == "no-tag"
+        assert said[-1] == "no tag: refused (no-tag): no tag was put down; put one down", "no exit code without a word"
 
 
 # --- the job file

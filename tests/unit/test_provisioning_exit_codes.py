@@ -48,6 +48,9 @@ PROVISION = partial(provision_command.provision, NOWHERE, firmware=NOWHERE, mode
 USAGE: dict[str, Callable[[], int]] = {
     "parallel": lambda: PROVISION(parallel=0),
     "drives": lambda: PROVISION(new=NewBoards(drives=NOWHERE)),
+    "--days": lambda: tag_job_commands.seal(
+        NOWHERE, keys="k", authority=NOWHERE, trust=NOWHERE, out=Path("o"), days=367
+    ),
     "--pdf FILE or --zpl FILE": lambda: node_label.labels(table=NOWHERE),
 }
 
