@@ -5,10 +5,10 @@ import subprocess
 
 import pytest
 from update_bench import Bench
-from update_support import LINK, LINK_KEY, config, now_ms
+from update_support import LINK, LINK_KEY, config, firmware, now_ms
 
 from tallystick_emulators import micropython
-from tallystick_node import update
+from tallystick_node import update, update_state
 from tallystick_wire import transfer
 
 LINES = """
@@ -67,4 +67,28 @@ def test_an_offer_without_memory_costs_no_reading(monkeypatch: pytest.MonkeyPatc
     assert bench.everything() == before
     bench.prove()
     assert bench.word(one) == transfer.KEPT
+    bench.slots.close()
+
+
+def is_loading(bench: Bench) -> bool:
+    return bench.node.updates._update is not None
+
+
+def test_an_update_that_nobody_goes_on_with_is_let_go_and_not_lost() -> None:
+    bench = Bench()
+    bench.say(LINK)
+    one = firmware(bench.image)
+    wanted, _ = bench.load(one, most=3)
+    bench.node.updates.turn(1000)
+    bench.node.updates.turn(1000 + update_state.ABANDONED_MS)
+    assert is_loading(bench), "a host has a minute"
+    bench.node.updates.turn(1001 + update_state.ABANDONED_MS)
+    assert not is_loading(bench)
+    piece = one.piece(wanted[-1] + 1)
+    assert piece is not None
+    assert bench.say(transfer.build_chunk(one.manifest.identity, wanted[-1] + 1, piece)) is None
+    assert bench.node.counts["chunks_unexpected"] == 1
+    again, answer = bench.load(one)
+    assert again[0] == wanted[-1] + 1, "nothing is fetched twice"
+    assert transfer.open_outcome(answer)[1] == transfer.LOADED
     bench.slots.close()
