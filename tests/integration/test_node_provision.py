@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fleet import tallystick
 from interpreter_files import esp_image, saved
-from patience import until
+from patience import PATIENCE_S, until
 
 from tallystick_emulators.emulated_board import EmulatedBoard
 from tallystick_emulators.esp_chip import ESP32, Chip
@@ -20,6 +20,7 @@ from tallystick_proof.statement import Statement
 from tallystick_provisioning.outbox import Outbox
 from tallystick_tools.practice_site import ORIGIN, make_firmware, make_site
 
+TURN_PATIENCE_S = 6 * PATIENCE_S  # until the turn of the board in the middle of forty comes
 BROKEN_SENSOR = {"TALLYSTICK_FAULT": "silent,0,100000"}
 
 
@@ -43,7 +44,7 @@ class Bench:
 
     def unplug_while_it_is_filled(self, serial: str) -> None:
         board = self.boards[serial]
-        _wait_for_files(board, 5)
+        _wait_for_files(board, 5, TURN_PATIENCE_S)
         board.close()
         assert not (board.files / "main.py").exists(), "it was through before it was unplugged"
 
@@ -193,5 +194,5 @@ def test_forty_boards_four_at_a_time_one_fails_its_self_test_and_one_is_unplugge
     assert len(bench.enrolments()) == 39, "a node that fails its test has a key all the same"
 
 
-def _wait_for_files(board: EmulatedBoard, count: int) -> None:
-    until(lambda: len(list(board.files.rglob("*.mpy"))) >= count, "no files arrive")
+def _wait_for_files(board: EmulatedBoard, count: int, patience_s: float = PATIENCE_S) -> None:
+    until(lambda: len(list(board.files.rglob("*.mpy"))) >= count, "no files arrive", patience_s)

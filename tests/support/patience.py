@@ -7,12 +7,12 @@ from typing import Any
 PATIENCE_S = 60.0  # on two cores that run everything at once a process may get its turn seconds late
 
 
-def until(what: Callable[[], Any], why: Callable[[], str] | str) -> Any:
+def until(what: Callable[[], Any], why: Callable[[], str] | str, patience_s: float = PATIENCE_S) -> Any:
     """What `what` answers once it is true; an AssertionError that says why not."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not (found := what()):
         if time.monotonic() > end:
-            raise AssertionError(f"not in {PATIENCE_S:.0f} s: {why if isinstance(why, str) else why()}")
+            raise AssertionError(f"not in {patience_s:.0f} s: {why if isinstance(why, str) else why()}")
         time.sleep(0.02)
     return found
 
