@@ -11,7 +11,7 @@ SKIPS = tomllib.loads((Path(__file__).parent / "tests/skips.toml").read_text("ut
 ALLOWED = tuple(entry["test"] for entry in SKIPS)
 # A shell lets what it starts in the background ignore Ctrl-C; what we start would inherit that, and never end by it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-LIMIT_S, FULL_LIMIT_S = 1200, 4 * 3600  # far above what any takes, set-up and all, on a machine that is busy
+LIMIT_S, FULL_LIMIT_S = 1800, 4 * 3600  # far above what any takes, set-up and all, on a machine that is busy
 
 
 class TookTooLong(BaseException):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from fleet import LONGEST_S, BenchClock, running, tallystick
 from interpreter_files import PROGRAM_ADDRESS, esp_image, saved, uf2_file
+from patience import until
 
 from tallystick_emulators import emulated_pico
 from tallystick_emulators.emulated_board import EmulatedBoard
@@ -75,10 +76,7 @@ def provision(board: EmulatedBoard, shared: NodePlan) -> tuple[NodeReport, list[
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LONGEST_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(condition, "it never came", LONGEST_S)
 
 
 class Bench:

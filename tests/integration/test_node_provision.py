@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fleet import tallystick
+from fleet import LONGEST_S, tallystick
 from interpreter_files import esp_image, saved
 from patience import PATIENCE_S, until
 
@@ -181,7 +181,7 @@ def test_forty_boards_four_at_a_time_one_fails_its_self_test_and_one_is_unplugge
         stderr=subprocess.PIPE,
     ) as work:
         bench.unplug_while_it_is_filled("SN-0021")
-        out, said = work.communicate(timeout=540)
+        out, said = work.communicate(timeout=2 * LONGEST_S)
     assert work.returncode == 1, said.decode()[-3000:]
     nodes = {node["serial"]: node for node in json.loads(out)["nodes"]}
     assert len(nodes) == 40
