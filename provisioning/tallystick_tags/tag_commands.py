@@ -58,6 +58,7 @@ def write(
     words, sound = Words(choose(at.lang)), choose_sound(silent or unattended or at.dry_run)
     try:
         with Job(job) as opened, tag_context.alone(opened):
+            tag_context.check_clock(opened.head, tag_context.now_ms())
             signing = tag_context.signing(opened, at.installer, at.trust, outbox)
             provider = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, at.installer)
             try:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +19,23 @@ from tallystick_tags.key_provider import DerivedKeys, JobKeys, Master
 from tallystick_tags.tag_job import LOCKED, WRITING, WRITTEN, Job, JobHead
 from tallystick_tags.tag_signing import Signing
 
+CLOCK_MARGIN_MS = 86_400_000  # the office's clock and this one may differ by a time zone that somebody set wrong
 MAX_MAKER_FILE_BYTES = 4096  # some public keys, one a line
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def check_clock(head: JobHead, at_ms: int) -> None:
+    """JobError where the computer's clock cannot be right: every tag is dated by it, and so is its statement."""
+    if at_ms < head.created_ms - CLOCK_MARGIN_MS:
+        says, made = _day(at_ms), _day(head.created_ms)
+        raise JobError(f"the clock of this computer says {says}, and this job was made on {made}: set the clock")
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d")
 
 
 def open_master(keys: str, secret_file: Path | None) -> Master:

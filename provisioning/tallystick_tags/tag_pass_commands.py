@@ -175,6 +175,7 @@ def _one(what: str, job: Path, at: AtReader) -> int:
 def _bench(job: Path, at: AtReader) -> Iterator[Pass]:
     """Job, keys and reader, open."""
     with Job(job) as opened, tag_context.alone(opened):
+        tag_context.check_clock(opened.head, tag_context.now_ms())
         keys = tag_context.open_keys(at.keys, at.secret_file, opened.head, at.trust, at.installer)
         records = tag_context.journal(opened, at.journal)
         try:
