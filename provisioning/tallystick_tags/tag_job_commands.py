@@ -85,7 +85,8 @@ def new(
     table = tag_table.read(source, _columns(column or []), encoding)
     checked = tag_rows.check(table, _too_long(chip, host))
     identity = secrets.token_hex(16)
-    head = JobHead(identity, chip, host, key_set or identity[:12], key_version, not no_lock, tag_context.now_ms())
+    key_set = identity[:12] if key_set is None else key_set
+    head = JobHead(identity, chip, host, key_set, key_version, not no_lock, tag_context.now_ms())
     tag_job.check_head(head)
     tag_job.check_new(job)
     for remark in checked.remarks:

@@ -119,6 +119,8 @@ def decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
             return data.decode(name), name.upper()
         except (UnicodeDecodeError, LookupError):
             continue
+    if encoding:
+        raise TableError(f"{path}: not text in {encoding}, or this computer knows no encoding of that name")
     raise TableError(f"{path}: not text in UTF-8 or GB18030; save it as CSV UTF-8, or name it with --encoding")
 
 

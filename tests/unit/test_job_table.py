@@ -15,7 +15,7 @@ from tallystick_chips.tag_order import Chip, TagOrder
 from tallystick_provisioning import item
 from tallystick_provisioning.errors import FileError, ItemError
 from tallystick_provisioning.item import Item
-from tallystick_tags import tag_rows, tag_table
+from tallystick_tags import tag_job_commands, tag_rows, tag_table
 from tallystick_tags.errors import TableError
 from tallystick_tags.tag_rows import Checked, Planned
 from tallystick_tags.tag_table import Cell, Row, Table
@@ -162,7 +162,15 @@ def test_a_guessed_encoding_is_named_beside_the_complaints(tmp_path: Path) -> No
     with pytest.raises(TableError, match=r"read as GB18030, because it is not UTF-8.*or name it with --encoding"):
         tag_rows.check(tag_table.read(path), lambda one: None)
     assert tag_rows.check(tag_table.read(path, encoding="big5"), lambda one: None).planned[0].name == "蝦仁冷凍"
+    for name in ("ascii", "klingon", "rot13"):
+        with pytest.raises(TableError, match=f"not text in {name}, or this computer knows no encoding of that name"):
+            tag_table.read(path, encoding=name)
 
+
+def test_an_empty_name_of_keys_is_no_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = file(tmp_path, f"GTIN,serial\n{GTIN},1\n")
+    made = tag_job_commands.new(tmp_path / "j", source=path, chip="ntag424", host="item.example", key_set="")
+    assert (made, "key set: must be 1 to 32 characters" in capsys.readouterr().err) == (1, True)
 
 
 def test_named_columns(tmp_path: Path) -> None:
