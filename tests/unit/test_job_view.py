@@ -241,6 +241,13 @@ def test_every_code_has_its_words_in_both_languages() -> None:
         assert re.search("[\u4e00-\u9fff]", action), code
 
 
+def test_the_installers_page_says_what_to_do_for_every_code() -> None:
+    page = (Path(__file__).parents[2] / "docs/installer.md").read_text("utf-8")
+    table = page.partition("| it says |")[2].partition("\n\n")[0]
+    named = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| "))
+    assert not sorted(codes() - set(re.split(r"[,\s]+", named)))
+
+
 @pytest.mark.parametrize("code", sorted(refusal_words._WORDS["zh"]))
 def test_a_chinese_screen_says_reason_and_action_in_chinese(code: str) -> None:
     """Refused and half written; what the reason names (a row, a tag, a chip) stands there in any language."""
