@@ -1,7 +1,10 @@
 // What the node asks of a board's modules, as far as the tests need it: hashlib.sha256, binascii.crc32, os.
-// And `port`: count() tells what the emulated core executes in a call, flash() gives memory outside the heap.
+// And `port`: count() tells what the emulated core executes in a call, flash() and load() give memory outside the heap.
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "py/mperrno.h"
 #include "py/objstr.h"
 #include "py/runtime.h"
 
@@ -164,17 +167,32 @@ static mp_obj_t port_count(mp_obj_t function) {
 static MP_DEFINE_CONST_FUN_OBJ_1(port_count_obj, port_count);
 
 // A flash chip, as far as the heap knows: memory that is not in it, as a bytearray.
-static uint8_t flash[256 * 1024];
+__attribute__((section(".flash"))) static uint8_t flash[1100 * 1024];
 
 static mp_obj_t port_flash(void) {
     return mp_obj_new_bytearray_by_ref(sizeof(flash), flash);
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(port_flash_obj, port_flash);
 
+// The content of a file of the host, as a bytearray that is not in the heap either and holds until the next one.
+static uint8_t loaded[4096];
+
+static mp_obj_t port_load(mp_obj_t path) {
+    int file = open(mp_obj_str_get_str(path), O_RDONLY);
+    if (file < 0) {
+        mp_raise_OSError(MP_ENOENT);
+    }
+    int size = read(file, loaded, sizeof(loaded));
+    close(file);
+    return mp_obj_new_bytearray_by_ref(size, loaded);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(port_load_obj, port_load);
+
 static const mp_rom_map_elem_t port_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_port) },
     { MP_ROM_QSTR(MP_QSTR_count), MP_ROM_PTR(&port_count_obj) },
     { MP_ROM_QSTR(MP_QSTR_flash), MP_ROM_PTR(&port_flash_obj) },
+    { MP_ROM_QSTR(MP_QSTR_load), MP_ROM_PTR(&port_load_obj) },
 };
 static MP_DEFINE_CONST_DICT(port_globals, port_table);
 const mp_obj_module_t port_module = { .base = { &mp_type_module }, .globals = (mp_obj_dict_t *)&port_globals };

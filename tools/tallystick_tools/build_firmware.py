@@ -57,10 +57,10 @@ def compile_tree(architecture: str, folder: Path, modules: Iterable[str]) -> dic
     return sizes
 
 
-def compile_file(architecture: str, source: Path, target: Path) -> None:
-    """One module; ToolError when it does not compile."""
+def compile_file(architecture: str, source: Path, target: Path, name: str | None = None) -> None:
+    """One module; ToolError when it does not compile. `name`: the path that a frozen module is imported by."""
     # The short name of the source keeps a board's memory small: it is the module's own name, which is there anyway.
-    options = [f"-march={architecture}", "-O3", "-s", source.stem, "-o", str(target)]
+    options = [f"-march={architecture}", "-O3", "-s", name or source.stem, "-o", str(target)]
     done = subprocess.run([_compiler(), *options, str(source)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError(f"{source.name} for {architecture}: {done.stderr.strip()}")

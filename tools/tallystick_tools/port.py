@@ -4,6 +4,7 @@ How it counts: with `-icount shift=10` each instruction takes 1024 ns of emulate
 25 MHz timer. Read before and after a call it gives the exact number of instructions (tools/port/modules.c, port.count).
 """
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,19 +18,31 @@ TIMEOUT_S = 600  # a script of a few seconds on a busy machine
 MACHINE = ("-M", "mps2-an385", "-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=10")
 
 
-def build(board: str) -> Path:
-    """The program, built when it has to be; ToolError names what is missing."""
+def build(board: str, frozen: Path | None = None) -> Path:
+    """The program, built when it has to be; ToolError names what is missing.
+
+    `frozen`: a folder of .mpy files that become part of it. Each bears the path that it is imported by.
+    """
     if not BUILD.exists():
         raise ToolError("the test port is built from a checkout (tools/build-port), not from an installed package")
-    done = subprocess.run([str(BUILD), board], capture_output=True, text=True, check=False)
+    variables = os.environ if frozen is None else {**os.environ, "FROZEN": str(frozen)}
+    done = subprocess.run([str(BUILD), board], env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError(f"tools/build-port {board}: {done.stderr.strip()}")
     return Path(done.stdout.strip())
 
 
-def run(board: str, script: Path, arguments: Sequence[str] = (), *, modules: Path, heap_bytes: int) -> str:
-    """What the script prints; it imports from the folder `modules`. ToolError with the output when it fails."""
-    program = str(build(board))
+def run(
+    board: str,
+    script: Path,
+    arguments: Sequence[str] = (),
+    *,
+    modules: Path,
+    heap_bytes: int,
+    frozen: Path | None = None,
+) -> str:
+    """What the script prints; it imports from the folder `modules` first. ToolError with the output when it fails."""
+    program = str(build(board, frozen))
     words = [str(heap_bytes), str(script), *arguments]
     command = _on_qemu(program, words) if board == CORTEX_M3 else [program, *words]
     try:

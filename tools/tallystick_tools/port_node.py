@@ -1,16 +1,25 @@
 """Runs in MicroPython on the counting port: a whole node with its broker, in whatever heap it was given.
 
+    start.py plain|offer|trial
+
 Everything that a board imports; a boot and READINGS readings in batches of twenty. Each is sent twice, because the
-gateway acks only what it has heard twice, and twice the connection is lost. Prints bytes of heap after import and at
-the end, both without garbage, and the readings that were acked. The gateway lives in the same heap. MicroPython subset.
+gateway acks only what it has heard twice, and twice the connection is lost. `offer`: firmware is offered, the second
+batch is signed while it is loaded, and the life ends when it is installed. `trial`: this boot is its trial, and must
+confirm it. Prints bytes of heap after import and at the end, both without garbage, and the readings that were acked.
+The gateway lives in the same heap; what it sends of an update lies beside the script (node_heap). MicroPython subset.
 """
 
 import gc
 
-from tallystick_tools.port_world import Board, Broker, Silence, install
+import port
+from tallystick_tools.port_world import CERTIFICATE, SLOTS, Board, Broker, Silence, install
 
 READINGS = 60
 LOST_AT = (25, 50)  # readings that are acked when the connection is lost
+OFFER_AT = 15  # readings that are acked
+OFFER_AGAIN_MS = 20_000  # when nothing is heard of it
+# A chunk takes a second: in the minutes that an update takes a batch must be full, too, and the radio on.
+OFFER_INTERVAL_MS, OFFER_LINGER_MS = 5000, 30_000
 LONGEST_LIFE_MS = 6_000_000
 LINK_KEY = bytes(32)
 ORIGIN, PEN = "ledger.example/cold-store", 32473
@@ -22,21 +31,43 @@ def used() -> int:
 
 
 class Gateway:
-    """Acks what it has heard twice."""
+    """Acks what it has heard twice; brings what a node wants of an update. `word`: how that ended."""
 
-    def __init__(self, kid: bytes) -> None:
+    def __init__(self, kid: bytes, broker: Broker, board: Board) -> None:
         self._kid = kid
+        self._broker = broker
+        self._board = board
+        self._offered_ms: int | None = None
         self._heard: set[int] = set()
+        self.word = ""
 
-    def heard(self, payload: bytes) -> "bytes | None":
-        from tallystick_wire import message, reading
+    def offer(self) -> None:
+        """And again when nothing is heard of it."""
+        if self._offered_ms is None or self._board.now_ms - self._offered_ms >= OFFER_AGAIN_MS:
+            self._offered_ms = self._board.now_ms
+            self._broker.publish(message_of("offer"))
 
+    def heard(self, payload: bytes) -> None:
+        from tallystick_wire import cbor, message, reading
+
+        if message.kind(payload) == "want":
+            self._offered_ms = self._board.now_ms
+            self._broker.publish(message_of(f"want{cbor.decode(payload)[2]}"))
+            return
+        if message.kind(payload) == "outcome":
+            self.word = cbor.decode(payload)[2]
+            return
         seq = reading.parse(payload).chain.seq
         if seq not in self._heard:
             self._heard.add(seq)
-            return None
+            return
         self._heard = {later for later in self._heard if later > seq}
-        return message.build_ack(LINK_KEY, self._kid, 1, seq, [])
+        self._broker.publish(message.build_ack(LINK_KEY, self._kid, 1, seq, []))
+
+
+def message_of(name: str) -> bytes:
+    """What a host made (node_heap)."""
+    return bytes(port.load(name))  # type: ignore[attr-defined]
 
 
 def import_all() -> None:
@@ -55,8 +86,17 @@ def enrolled(board: Board) -> bytes:
 
     files = Files(board.storage)
     key = state.load_key(files, board.random_bytes)
-    state.save_config(files, state.Config(ORIGIN, PEN, LINK_KEY, bytes(32), bytes(32)))
+    state.save_config(files, state.Config(ORIGIN, PEN, LINK_KEY, bytes(32), message_of("key")))
     return state.kid(key.public_key)
+
+
+def put_on_trial(board: Board) -> None:
+    """As the boot before left it, and the loader of this one."""
+    from tallystick_node import loader, twin, update_state
+    from tallystick_node.files import Files
+
+    twin.Twin(Files(board.storage), "update").save([7, bytes(16), update_state.TRYING, "0"])
+    loader.save(SLOTS, loader.FACTORY, "0", loader.TRIED)
 
 
 def equip(board: Board) -> None:
@@ -73,32 +113,51 @@ def equip(board: Board) -> None:
         Channel("rs", lambda: -100, -150, -31, low_priority=True),
     ]
     board.cable = StreamLink(Silence(), Silence())  # type: ignore[arg-type]
-    board.link = MqttLink("broker.example", 8883, "/ca.crt", board.uptime_ms, board.note)
+    board.link = MqttLink("broker.example", 8883, CERTIFICATE, board.uptime_ms, board.note)
 
 
-def live(board: Board, broker: Broker) -> None:
+def live(board: Board, broker: Broker, gateway: Gateway, is_offered: bool) -> None:
     from tallystick_node import app
 
-    lost_at = list(LOST_AT)
+    lost_at = [] if is_offered else list(LOST_AT)
 
     def goes_on() -> bool:
         if lost_at and board.acks >= lost_at[0]:
             lost_at.pop(0)
             broker.is_lost = True
-        return board.acks < READINGS and board.now_ms < LONGEST_LIFE_MS
+        if is_offered and board.acks >= OFFER_AT:
+            gateway.offer()
+        return (is_offered or board.acks < READINGS) and board.now_ms < LONGEST_LIFE_MS
 
     board.goes_on = goes_on
     app.run(board)  # type: ignore[arg-type]
 
 
-def main() -> None:
+def check(kind: str, word: str) -> None:
+    """What must have come of an update."""
+    from tallystick_node import loader
+
+    record = loader.load(SLOTS)
+    found = word, record.confirmed, record.state
+    if found != {"offer": ("loaded", "-", "try"), "trial": ("", "0", "ok")}.get(kind, ("", "-", "ok")):
+        raise ValueError(found)
+
+
+def main(kind: str) -> None:
     gc.threshold(4096)  # type: ignore[attr-defined]  # as main.py does
-    broker, board = Broker(), Board()
+    broker = Broker()
     install(broker)
     before = used()
     import_all()
     after_import = used() - before
-    broker.heard = Gateway(enrolled(board)).heard
+    board = Board()
+    gateway = Gateway(enrolled(board), broker, board)
+    broker.heard = gateway.heard
+    if kind == "trial":
+        put_on_trial(board)
+    elif kind == "offer":
+        board.interval_ms, board.linger_ms = OFFER_INTERVAL_MS, OFFER_LINGER_MS
     equip(board)
-    live(board, broker)
+    live(board, broker, gateway, kind == "offer")
+    check(kind, gateway.word)
     print(after_import, used(), board.acks)

@@ -1,15 +1,14 @@
 """Runs in MicroPython on the counting port: a board and a broker for a whole node.
 
-The files lie in `port.flash`, outside the heap, as on a board. Of what the port lacks (time, json, select, socket, tls)
-there is as much as the node needs to be imported and to talk to a broker, which answers from here. MicroPython subset.
+Of what the port lacks (time, json, select, socket, tls, and by port_files os) there is as much as the node needs to be
+imported and to talk to a broker, which answers from here. MicroPython subset.
 """
 
 import builtins
-import errno
 import gc
 import sys
 
-import port
+from tallystick_tools.port_files import Disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,55 +17,14 @@ if TYPE_CHECKING:
 
     from tallystick_node.board import Link
     from tallystick_node.sensor import Channel
+    from tallystick_node.slots import FileSlots
 
-BLOCK_BYTES = 4096  # a file takes one: none of these is larger
-CERTIFICATE_BYTES = 700
-
-
-class Flash:
-    """files.Storage; like LittleFS it keeps names and content out of the heap as far as it can."""
-
-    def __init__(self) -> None:
-        self._memory = memoryview(port.flash())  # type: ignore[attr-defined]
-        self._where: dict[str, tuple[int, int]] = {}  # name -> block, length
-        self._free = list(range(len(self._memory) // BLOCK_BYTES))
-
-    def read(self, name: str) -> bytes:
-        block, length = self._find(name)
-        return bytes(self._memory[block * BLOCK_BYTES : block * BLOCK_BYTES + length])
-
-    def write(self, name: str, pieces: "list[bytes]") -> None:
-        if name in self._where:
-            self.remove(name)
-        block, length = self._free.pop(), 0
-        for piece in pieces:
-            at = block * BLOCK_BYTES + length
-            self._memory[at : at + len(piece)] = piece
-            length += len(piece)
-        self._where[name] = block, length
-
-    def rename(self, old: str, new: str) -> None:
-        found = self._find(old)
-        if new in self._where:
-            self.remove(new)
-        del self._where[old]
-        self._where[new] = found
-
-    def remove(self, name: str) -> None:
-        self._free.append(self._find(name)[0])
-        del self._where[name]
-
-    def names(self) -> "list[str]":
-        return sorted(self._where)
-
-    def _find(self, name: str) -> "tuple[int, int]":
-        if name not in self._where:
-            raise OSError(errno.ENOENT)
-        return self._where[name]
+CERTIFICATE, CERTIFICATE_BYTES = "/ca.crt", 700
+SLOTS = "/slots"
 
 
 class Broker:
-    """Lets everybody in, takes every packet; `heard(payload)` answers what is published, or is silent."""
+    """Lets everybody in, takes every packet; `heard(payload)` is told what is published, publish() answers."""
 
     def __init__(self) -> None:
         self.heard: Any = None
@@ -84,12 +42,15 @@ class Broker:
         elif kind == 3:
             topic_end = at + 2 + int.from_bytes(packet[at : at + 2], "big")
             self._out.append(b"\x40\x02" + packet[topic_end : topic_end + 2])
-            answer = self.heard(packet[topic_end + 8 :])
-            if answer is not None:
-                self._out.append(b"\x30" + bytes([len(self.down) + 1 + len(answer)]) + self.down + b"\x00" + answer)
+            self.heard(packet[topic_end + 8 :])
         elif kind == 12:
             self._out.append(b"\xd0\x00")
         return len(packet)
+
+    def publish(self, payload: bytes) -> None:
+        length = len(self.down) + 1 + len(payload)
+        head = bytes([0x30, length & 0x7F | 0x80, length >> 7])
+        self._out.append(b"".join([head, self.down, b"\x00", payload]))
 
     def read(self, limit: int) -> "bytes | None":
         room = bytearray(limit)  # what a read takes, however little has arrived
@@ -99,9 +60,12 @@ class Broker:
             return b""
         if not self._out:
             return None
-        packet = self._out.pop(0)
-        room[: len(packet)] = packet
-        return bytes(room[: len(packet)])
+        length = 0
+        while self._out and length + len(self._out[0]) <= limit:
+            packet = self._out.pop(0)
+            room[length : length + len(packet)] = packet
+            length += len(packet)
+        return bytes(room[:length])
 
     def close(self) -> None:
         self._out.clear()
@@ -128,10 +92,7 @@ class Everything:
     def itself(self, *_: object) -> "Everything":
         return self
 
-    socket = SSLContext = __enter__ = itself
-
-    def __exit__(self, *_: object) -> None:
-        return None
+    socket = SSLContext = itself
 
     def wrap_socket(self, *_: object, **__: object) -> Broker:
         return self._broker
@@ -141,9 +102,6 @@ class Everything:
 
     def dumps(self, value: object) -> str:
         return str(value)
-
-    def read(self, *_: object) -> bytes:
-        return bytes(CERTIFICATE_BYTES)
 
 
 class Silence:
@@ -158,7 +116,12 @@ def install(broker: Broker) -> None:
     world = Everything(broker)
     for name in ("time", "json", "select", "socket", "tls"):
         sys.modules[name] = world  # type: ignore[assignment]
-    builtins.open = world.itself  # type: ignore[assignment]
+    disk = Disk()
+    sys.modules["os"] = disk  # type: ignore[assignment]
+    builtins.open = disk.open  # type: ignore[assignment]
+    for folder in ("/tallystick", "/tallystick/s", SLOTS):
+        disk.mkdir(folder)
+    disk.open(CERTIFICATE, "wb").write(bytes(CERTIFICATE_BYTES))
 
 
 class Board:
@@ -171,17 +134,24 @@ class Board:
     segment_limit = 96
     reset_cause = "power-on"
     firmware_hash = bytes(8)
-    slots = None
     rtc_memory = None
 
     def __init__(self) -> None:
-        self.storage = Flash()
+        from tallystick_node.files import Directory
+
+        self.storage = Directory("/tallystick", ["s"])
         self.now_ms = 0
         self.acks = 0
         self.link: Link | None = None
         self.cable: Link | None = None
         self.channels: list[Channel] = []
         self.goes_on: Callable[[], bool] = lambda: False
+
+    @property
+    def slots(self) -> "FileSlots":
+        from tallystick_node.slots import FileSlots
+
+        return FileSlots(SLOTS)
 
     def random_bytes(self, count: int) -> bytes:
         return bytes(count)
@@ -210,6 +180,9 @@ class Board:
 
     def awake(self) -> bool:
         return self.goes_on()
+
+    def reboot(self) -> None:
+        """The life ends here."""
 
     def restart(self, error: Exception) -> None:
         raise error
