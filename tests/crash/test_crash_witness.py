@@ -10,6 +10,7 @@ import httpx
 import pytest
 import strace
 from cloud_process import WitnessProcess
+from patience import PATIENCE_S
 from strace import Point
 
 from tallystick_ledger.witness_client import request_body
@@ -92,7 +93,7 @@ def _proof(old: int, leaves: list[bytes]) -> list[bytes]:
 
 def live(log: Log, chance: random.Random) -> bool:
     """Requests over one connection, so that one thread makes all the calls; whether the witness died."""
-    with httpx.Client(base_url=log.witness.url, timeout=20, trust_env=False) as log.client:
+    with httpx.Client(base_url=log.witness.url, timeout=PATIENCE_S, trust_env=False) as log.client:
         for _ in range(REQUESTS):
             try:
                 log.grow(chance)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from pcsc_daemon import PcscDaemon
 from personalise_support import CHIPS, EMULATED, OTHER_UID, UID, JobKeys, make_tag, order
 
@@ -21,8 +22,6 @@ from tallystick_provisioning.nfc_nfcpy import NfcpyReader
 from tallystick_provisioning.nfc_open import open_reader
 from tallystick_provisioning.nfc_pcsc import PcscReader
 from tallystick_provisioning.nfc_steady import SteadyReader
-
-PATIENCE_S = 20.0  # a busy machine; nothing here measures time
 
 
 class Air:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from pcsc_daemon import VPCD_PORT, PcscDaemon
 from smartcard.CardConnection import CardConnection
 from smartcard.Exceptions import CardConnectionException, NoCardException
@@ -20,7 +21,6 @@ from tallystick_emulators.tag_ntag424 import Ntag424
 from tallystick_emulators.tag_vpcd import VpcdCard
 
 UID = bytes.fromhex("04A1B2C3D4E5F6")
-PATIENCE_S = 20.0
 
 
 @pytest.fixture
