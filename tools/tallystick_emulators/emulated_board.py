@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tallystick_emulators import board_rom, esp_chip
 from tallystick_emulators.esp_chip import Chip
-from tallystick_emulators.esp_rom import CALL, ROM_BAUD, SECTOR_BYTES, Loader
+from tallystick_emulators.esp_rom import CALL, ROM_BAUD, ROM_HEARS, SECTOR_BYTES, Loader
 from tallystick_emulators.flash_disk import FlashDisk, PowerCut
 from tallystick_emulators.unix_node import HEAP, UnixNode
 
@@ -131,7 +131,7 @@ class EmulatedBoard(UnixNode):
         """The loader answers until the chip is reset with MicroPython in its flash, or the power is cut.
 
         A pty has no RTS, by which esptool resets a board: here it is reset when esptool lets go of the port, and when
-        it calls at the ROM's speed what it had made faster.
+        it calls at another speed than before. The ROM takes on the speed of the call.
         """
         loader, talks = self._reset(chip), self._runs_demo(chip) and not self._holds_boot
         self._holds_boot = False
@@ -141,8 +141,9 @@ class EmulatedBoard(UnixNode):
             while not self._stopping.is_set():
                 if port.poll(_LOOK_EVERY_MS):
                     heard = self._heard()
-                    if loader.baud != ROM_BAUD and self._host_has(ROM_BAUD) and CALL in heard:
+                    if CALL in heard and not self._host_has(loader.baud):
                         loader = self._reset(chip)
+                        loader.listens_at(self._host_baud())
                     self._answer(loader, heard)
                 elif talks and not loader.commands:
                     self._say(_CHATTER)
@@ -163,6 +164,10 @@ class EmulatedBoard(UnixNode):
     def _host_has(self, baud: int) -> bool:
         """Whether the port is set to this speed."""
         return bool(termios.tcgetattr(self._slave)[5] == getattr(termios, f"B{baud}"))
+
+    def _host_baud(self) -> int:
+        """What the ROM measures at the host's call."""
+        return next((baud for baud in ROM_HEARS if self._host_has(baud)), ROM_BAUD)
 
     def _is_held(self) -> bool:
         """Whether a program has the port for itself, as every program does that talks to a board."""

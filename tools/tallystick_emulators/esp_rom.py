@@ -17,6 +17,7 @@ from tallystick_emulators.flash_disk import ERASE, FlashDisk
 
 SECTOR_BYTES, PAGE_BYTES = 4096, 256
 ROM_BAUD = 115_200
+ROM_HEARS = (115_200, 230_400, 460_800, 921_600)  # speeds that the ROM tells from the call
 CALL = b"\x07\x07\x12\x20" + b"\x55" * 32  # with which a host calls the loader
 _SYNC_ANSWERS = 8
 _ROM_SYNC_VALUE = 0x20120707  # anything but 0, which is the uploaded loader's
@@ -56,6 +57,10 @@ class Loader:
         self._sent = self._part = 0
         self._at = self._erased_to = self._left = self._next = 0
         self._inflate = zlib.decompressobj()
+
+    def listens_at(self, baud: int) -> None:
+        """From now on, until the host changes it."""
+        self.baud = self.next_baud = baud
 
     def take(self, data: bytes) -> bytes:
         """What the loader answers to these bytes."""
