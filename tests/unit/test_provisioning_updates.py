@@ -293,7 +293,9 @@ def test_signing_by_command(site: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
     content = tmp_path / "x64.image"
     content.write_bytes(image.build("mpy6.3-x64", [("tallystick_node/a.py", b"a")]))
-    assert sign_firmware(content, key=site / "firmware.key", **common) == 0
+    assert sign_firmware(content, key=site / "firmware.key", **common) == 2, "a file that is there stays"
+    assert "is there already" in capsys.readouterr().err
+    assert sign_firmware(content, key=site / "firmware.key", force=True, **common) == 0
     found = offer_files.read(out).manifest
     assert (found.kind, found.board, found.target) == ("firmware", "mpy6.3-x64", None)
     assert found.version > 1_700_000_000, "the seconds since 1970"
