@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from rich import box
 from rich.cells import set_cell_size
 from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tallystick_fleet.boards import TWINS
+from tallystick_fleet.live_view import LiveView
 from tallystick_fleet.node_table import KnownNode
 from tallystick_fleet.provision_node import (
     DONE,
@@ -62,11 +62,12 @@ FAILURE_LINES = 4  # at most, at 80 columns: who, why and what to do
 SERIAL_WIDTH = 20
 
 
-class NodeView:
+class NodeView(LiveView):
     """Threads call `tell` and `came`. `expected`: how many boards there will be, None when nobody knows."""
 
     def __init__(self, console: Console, language: Language, expected: int | None) -> None:
-        self._console, self._words, self._steps = console, WORDS[language], STEP_WORDS[language]
+        super().__init__(console)
+        self._words, self._steps = WORDS[language], STEP_WORDS[language]
         self._actions = ACTION_WORDS[language]
         self._expected = expected
         self._lock = threading.Lock()
@@ -75,17 +76,6 @@ class NodeView:
         self._reports: dict[str, NodeReport] = {}
         self._twins: set[str] = set()
         self._question = ""
-        has_screen = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(self.picture(), console=console, auto_refresh=False) if has_screen else None
-
-    def __enter__(self) -> "NodeView":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
 
     def named(self, serial: str, name: str) -> None:
         with self._lock:
@@ -106,9 +96,7 @@ class NodeView:
         """A board may be erased if the person says so; "" takes the question away."""
         with self._lock:
             self._question = self._words["erase"].format(serial=serial, holds=holds) if holds else ""
-            if self._live:
-                self._live.update(self.picture(), refresh=True)
-            elif holds:
+            if not self._redraw() and holds:
                 self._say(self._question)
 
     def note(self, serial: str, text: str) -> None:
@@ -126,9 +114,7 @@ class NodeView:
         with self._lock:
             new = self._now.get(serial, ("", 0))[0] != step
             self._now[serial] = (step, percent)
-            if self._live:
-                self._live.update(self.picture(), refresh=True)
-            elif new:
+            if not self._redraw() and new:
                 self._say(f"{serial}: {self._steps[step]}")
 
     def came(self, report: NodeReport) -> None:
@@ -136,11 +122,10 @@ class NodeView:
         with self._lock:
             self._reports[report.serial] = report
             self._now.pop(report.serial, None)
-            if self._live:
-                self._live.update(self.picture(), refresh=True)
+            is_seen = self._redraw()
             if report.done and report.was_enrolled:
                 self._say(f"{report.serial}: {self._words['again']}")
-            elif not self._live and not report.done:
+            elif not is_seen and not report.done:
                 text = f"{report.serial}: {self._words['failed']}: {report.reason}. {self._actions[report.step]}"
                 self._say(text)
 
@@ -148,8 +133,7 @@ class NodeView:
         """A drive became a board, which is told of under its own number."""
         with self._lock:
             self._now.pop(drive, None)
-            if self._live:
-                self._live.update(self.picture(), refresh=True)
+            self._redraw()
 
     def picture(self) -> Group:
         """The whole screen as it stands."""

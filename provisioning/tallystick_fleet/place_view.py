@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from rich.align import Align
 from rich.console import Console, Group
-from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
 from tallystick_fleet import place_words
+from tallystick_fleet.live_view import LiveView
 from tallystick_fleet.place_loop import PlaceLoop, Step
 from tallystick_fleet.place_words import WORDS
 from tallystick_provisioning.screen_words import Language
@@ -17,25 +17,15 @@ from tallystick_provisioning.sound import Sound
 SHOWN = 8  # the last ones, of a terminal of 24 lines
 
 
-class PlaceView:
+class PlaceView(LiveView):
     """On a terminal one picture that stays; elsewhere a line for each step."""
 
     def __init__(self, console: Console, language: Language, sound: Sound, loop: PlaceLoop) -> None:
-        self._console, self._sound, self._loop = console, sound, loop
+        super().__init__(console)
+        self._sound, self._loop = sound, loop
         self._language, self._words = language, WORDS[language]
         self._last: Step | None = None
         self._trouble = ""
-        has_screen = console.is_terminal and not console.is_dumb_terminal
-        self._live = Live(self.picture(), console=console, auto_refresh=False) if has_screen else None
-
-    def __enter__(self) -> "PlaceView":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
 
     def show(self, step: Step) -> None:
         """Seen and heard: high for what was taken, low for what is wrong."""
@@ -87,7 +77,5 @@ class PlaceView:
         return text.append(f"\n{self._words['keys']}", style="dim")
 
     def _draw(self, line: str) -> None:
-        if self._live:
-            self._live.update(self.picture(), refresh=True)
-        else:
+        if not self._redraw():
             self._console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -3,8 +3,12 @@
 import secrets
 import sys
 import time
+from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from tallystick_fleet import update_manifest
 from tallystick_fleet.node_rollout import CANARIES
@@ -26,19 +30,27 @@ MAX_DAYS = 366
 MS_PER_DAY = 86_400_000
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SignOptions:
+    """The options of both commands that sign."""
+
+    key: Annotated[Path, Parameter(help="Key file of `trust init`: of role downlink or firmware.")]
+    trust: Annotated[Path, Parameter(help="trust.toml of the ledger that the nodes belong to.")]
+    out: Annotated[Path, Parameter(help="File to write what was signed to.")]
+    target: Annotated[
+        str | None, Parameter(help="Kid of the one node that it is for (16 hex digits); default: every node.")
+    ] = None
+    version: Annotated[
+        int | None, Parameter(help="Its number; default: the seconds since 1970, so that a later one is always higher.")
+    ] = None
+    days: Annotated[int, Parameter(help="How long nodes may take it.")] = DEFAULT_DAYS
+    force: Annotated[bool, Parameter(help="Write over a file that is there already.")] = False
+    dry_run: Annotated[bool, Parameter(help="Check everything; write nothing.")] = False
+
+
 @reporting()
-def sign_config(
-    settings: Path,
-    *,
-    key: Path,
-    trust: Path,
-    out: Path,
-    target: str | None = None,
-    version: int | None = None,
-    days: int = DEFAULT_DAYS,
-    force: bool = False,
-    dry_run: bool = False,
-) -> int:
+def sign_config(settings: Path, *, options: SignOptions) -> int:
     """Sign a configuration for nodes, written as TOML.
 
     A node takes a higher version than the one it has, never a lower one: a configuration replaces the one before as a
@@ -51,47 +63,19 @@ def sign_config(
     ----------
     settings
         TOML file: interval_ms, batch_readings, batch_ms, give_up_oldest, name, [offsets], [alarms].
-    key
-        Key file of role downlink, of `trust init`.
-    trust
-        trust.toml of the ledger that the nodes belong to.
-    out
-        File to write the signed configuration to.
-    target
-        Kid of the one node that it is for (16 hex digits); default: every node of that ledger.
-    version
-        Its number; default: the seconds since 1970, so that a later one is always higher.
-    days
-        How long nodes may take it.
-    force
-        Write over a file that is there already.
-    dry_run
-        Check the settings and the key; write nothing.
     """
-    order = _order(trust, target, version, days)
-    signer = key_file.load(key, keys.DOWNLINK)
+    order = _order(options)
+    signer = key_file.load(options.key, keys.DOWNLINK)
     text = text_file.read(settings, update_manifest.MAX_SETTINGS_BYTES)
     try:
         data = update_manifest.config(signer, order, text, secrets.token_bytes)
     except StatementFileError as error:
         raise StatementFileError(f"{settings}: {error}") from None
-    return _write(data, out, force, dry_run)
+    return _write(data, options)
 
 
 @reporting()
-def sign_firmware(
-    image: Path,
-    *,
-    key: Path,
-    trust: Path,
-    out: Path,
-    board: str | None = None,
-    target: str | None = None,
-    version: int | None = None,
-    days: int = DEFAULT_DAYS,
-    force: bool = False,
-    dry_run: bool = False,
-) -> int:
+def sign_firmware(image: Path, *, options: SignOptions, board: str | None = None) -> int:
     """Sign a firmware image of `tools/build-firmware` for nodes.
 
     A node takes each version once: an image that does not prove itself is gone at the next boot, and its version with
@@ -105,33 +89,17 @@ def sign_firmware(
     ----------
     image
         The image file; keep it beside the signed manifest.
-    key
-        Key file of role firmware, of `trust init`.
-    trust
-        trust.toml of the ledger that the nodes belong to.
-    out
-        File to write the signed manifest to.
     board
         For which boards, where the image does not say it itself.
-    target
-        Kid of the one node that it is for (16 hex digits); default: every node of that ledger.
-    version
-        Its number; default: the seconds since 1970, so that a later one is always higher.
-    days
-        How long nodes may take it.
-    force
-        Write over a file that is there already.
-    dry_run
-        Check image and key; write nothing.
     """
-    order = _order(trust, target, version, days)
-    signer = key_file.load(key, keys.FIRMWARE)
+    order = _order(options)
+    signer = key_file.load(options.key, keys.FIRMWARE)
     content = offer_files.read_image(image)
     try:
         data = update_manifest.firmware(signer, order, content, secrets.token_bytes, board)
     except StatementFileError as error:
         raise StatementFileError(f"{image}: {error}") from None
-    return _write(data, out, force, dry_run)
+    return _write(data, options)
 
 
 @reporting()
@@ -206,23 +174,23 @@ def update(
     return DONE if pushed.is_good else REFUSED
 
 
-def _order(trust: Path, target: str | None, version: int | None, days: int) -> update_manifest.Order:
-    if not 1 <= days <= MAX_DAYS:
+def _order(options: SignOptions) -> update_manifest.Order:
+    if not 1 <= options.days <= MAX_DAYS:
         raise StatementFileError(f"days must be 1 to {MAX_DAYS}")
-    kid = None if target is None else statement_file.hex_bytes("target", target)
+    kid = None if options.target is None else statement_file.hex_bytes("target", options.target)
     if kid is not None and len(kid) != keys.KID_BYTES:
         raise StatementFileError(f"target must be a kid, {2 * keys.KID_BYTES} hex digits")
     now_ms = time.time_ns() // 1_000_000
-    number = now_ms // 1000 if version is None else version
+    number = now_ms // 1000 if options.version is None else options.version
     if not 1 <= number <= manifest.MAX_VERSION:
         raise StatementFileError(f"version must be 1 to {manifest.MAX_VERSION}")
-    return update_manifest.Order(read_trust(trust).origin, number, now_ms + days * MS_PER_DAY, kid)
+    return update_manifest.Order(read_trust(options.trust).origin, number, now_ms + options.days * MS_PER_DAY, kid)
 
 
-def _write(data: bytes, out: Path, force: bool, dry_run: bool) -> int:
-    found = manifest.parse(data)
-    whole_file.write_output(out, [data], force=force, dry_run=dry_run)
-    if dry_run:
+def _write(data: bytes, options: SignOptions) -> int:
+    found, out = manifest.parse(data), options.out
+    whole_file.write_output(out, [data], force=options.force, dry_run=options.dry_run)
+    if options.dry_run:
         print(f"would write {out}: {found.kind} version {found.version}, {len(data)} bytes")
         return DONE
     print(f"wrote {out}: {found.kind} version {found.version}, identity {found.identity.hex()}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bank_api import Api
 from finance_support import Bank
+from fleet import BenchClock
 from gateway_support import GatewayProcess
 from http_ledger import HttpLedger
 from pcsc_daemon import PcscDaemon
@@ -17,6 +18,7 @@ from tallystick_edge.link_config import MqttConfig
 from tallystick_emulators.tag_field import Field
 from tallystick_emulators.tag_udp import UdpTagServer
 from tallystick_finance import routes
+from tallystick_tools.practice_site import make_firmware, make_site
 
 if TYPE_CHECKING:
     from small_world import Story
@@ -123,3 +125,21 @@ def bundles(world: "Story") -> dict[str, bytes]:
         "window": world.window_bundle("node-b", 3, 8),
         "decision": world.decision_bundle(world.loan, 1),
     }
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site's keys and trust.toml, without a ledger."""
+    return make_site(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is copied onto boards."""
+    return make_firmware(tmp_path_factory.mktemp("firmware"))
+
+
+@pytest.fixture
+def patience() -> BenchClock:
+    """The clock of a bench: ends() where nobody answers."""
+    return BenchClock()

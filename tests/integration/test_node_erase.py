@@ -28,7 +28,6 @@ from tallystick_fleet.esp_tool import BAUD, SLOW_BAUD, Line, Speeds
 from tallystick_fleet.provision_node import NodePlan, NodeReport, provision_board
 from tallystick_provisioning.enrolments import NO_EXTRA
 from tallystick_provisioning.outbox import Outbox
-from tallystick_tools.practice_site import make_firmware, make_site
 
 SETTINGS = {"TALLYSTICK_INTERVAL_MS": "300"}
 DEMO = "hello_world"
@@ -91,21 +90,6 @@ def agreed(found: Found) -> None:
 
 def wait(condition: Callable[[], bool]) -> None:
     until(condition, "it never came")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_site(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_firmware(tmp_path_factory.mktemp("firmware"))
-
-
-@pytest.fixture
-def patience() -> BenchClock:
-    return BenchClock()
 
 
 @pytest.fixture

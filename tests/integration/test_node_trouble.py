@@ -32,22 +32,6 @@ from tallystick_provisioning.errors import FileError
 from tallystick_provisioning.outbox import Outbox
 from tallystick_provisioning.serial_port import SerialPort
 from tallystick_tools import build_firmware
-from tallystick_tools.practice_site import make_firmware, make_site
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_site(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_firmware(tmp_path_factory.mktemp("firmware"))
-
-
-@pytest.fixture
-def patience() -> BenchClock:
-    return BenchClock()
 
 
 @pytest.fixture
@@ -285,5 +269,5 @@ def test_a_row_that_is_taken_out_meanwhile_fails_its_board_only(bench: Bench, sh
         day = Day(lambda: [board], {}, shared, nodes, view)
         assert not day.work(board)
         assert "no nodes are called 'SN-1'" in day.unlisted["SN-1"].reason
-    with NodeTable(bench.table) as nodes, NodeView(Console(file=io.StringIO()), "en", None) as view:
-        assert Day(lambda: [board], {}, shared, nodes, view).work(board)
+    with NodeTable(bench.table) as nodes, NodeView(Console(file=io.StringIO()), "en", None) as plain:
+        assert Day(lambda: [board], {}, shared, nodes, plain).work(board)

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from update_support import (
@@ -19,6 +20,7 @@ from update_support import (
 )
 
 from tallystick_fleet import update_commands, update_manifest
+from tallystick_fleet.update_commands import SignOptions
 from tallystick_fleet.update_node import push
 from tallystick_proof import keys
 from tallystick_proof.errors import KeyFormatError
@@ -282,28 +284,34 @@ def test_update_keys_that_are_none(tmp_path: Path, text: str, complaint: str) ->
 def test_signing_by_command(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings, out = tmp_path / "cold.toml", tmp_path / "cold.offer"
     settings.write_text("interval_ms = 5000\n", "utf-8")
-    sign_config: Callable[..., int] = update_commands.sign_config
-    sign_firmware: Callable[..., int] = update_commands.sign_firmware
-    common = {"trust": site / "trust.toml", "out": out}
-    assert sign_config(settings, key=site / "downlink.key", dry_run=True, **common) == 0
+
+    def sign_config(path: Path, **options: Any) -> int:
+        chosen = SignOptions(trust=site / "trust.toml", out=out, **options)
+        return update_commands.sign_config(path, options=chosen)
+
+    def sign_firmware(path: Path, **options: Any) -> int:
+        chosen = SignOptions(trust=site / "trust.toml", out=out, **options)
+        return update_commands.sign_firmware(path, options=chosen)
+
+    assert sign_config(settings, key=site / "downlink.key", dry_run=True) == 0
     assert not out.exists()
-    assert sign_config(settings, key=site / "downlink.key", target=KID.hex(), version=7, **common) == 0
+    assert sign_config(settings, key=site / "downlink.key", target=KID.hex(), version=7) == 0
     found = offer_files.read(out).manifest
     assert (found.kind, found.version, found.target, found.origin) == ("config", 7, KID, ORIGIN)
 
     content = tmp_path / "x64.image"
     content.write_bytes(image.build("mpy6.3-x64", [("tallystick_node/a.py", b"a")]))
-    assert sign_firmware(content, key=site / "firmware.key", **common) == 2, "a file that is there stays"
+    assert sign_firmware(content, key=site / "firmware.key") == 2, "a file that is there stays"
     assert "is there already" in capsys.readouterr().err
-    assert sign_firmware(content, key=site / "firmware.key", force=True, **common) == 0
+    assert sign_firmware(content, key=site / "firmware.key", force=True) == 0
     found = offer_files.read(out).manifest
     assert (found.kind, found.board, found.target) == ("firmware", "mpy6.3-x64", None)
     assert found.version > 1_700_000_000, "the seconds since 1970"
     assert update_commands.update(port="/dev/none", offer=out, site_key=site / "site.key", dry_run=True) == 0
     assert "would offer firmware version" in capsys.readouterr().out
 
-    assert sign_config(settings, key=site / "firmware.key", **common) == 1
-    assert sign_firmware(content, key=site / "downlink.key", **common) == 1
+    assert sign_config(settings, key=site / "firmware.key") == 1
+    assert sign_firmware(content, key=site / "downlink.key") == 1
     assert "holds a key of role" in capsys.readouterr().err
 
 
@@ -317,11 +325,10 @@ def test_signing_by_command(site: Path, tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_options_that_are_not_right(
-    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, object], complaint: str
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any], complaint: str
 ) -> None:
     settings = tmp_path / "a.toml"
     settings.write_text("", "utf-8")
-    call: Callable[..., int] = update_commands.sign_config
-    code = call(settings, key=site / "downlink.key", trust=site / "trust.toml", out=tmp_path / "o", **options)
-    assert code == 1
+    key, trust, out = site / "downlink.key", site / "trust.toml", tmp_path / "o"
+    assert update_commands.sign_config(settings, options=SignOptions(key=key, trust=trust, out=out, **options)) == 1
     assert complaint in capsys.readouterr().err
