@@ -202,6 +202,7 @@ def test_an_esp32_that_lost_power_while_it_was_written_is_blank_and_done_again(
         board.start()
         assert not flash_board.is_blank(board.port), "half of a MicroPython is none"
         install(board, wanted)
+        assert board.flash.image[wanted.offset :][: len(wanted.data)] == wanted.data
         wait(lambda: flash_board.is_blank(board.port))
 
 
